@@ -13,6 +13,7 @@
 
 mod copy;
 mod elf;
+mod error;
 mod foreign;
 mod host;
 mod interpreter;
@@ -22,11 +23,13 @@ mod plan;
 mod sources;
 mod store;
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::Flock;
 
+pub use error::BaseError;
 use interpreter::Choice;
 use sources::Index;
 use store::Store;
@@ -51,7 +54,7 @@ pub struct Wanted {
     pub libraries: Vec<String>,
     /// Whole directories.
     pub trees: Vec<WantedTree>,
-    /// Names left out of the standard library.
+    /// Names directly in the standard library that are left out, with `*` as in a tree.
     pub python_skip: Vec<String>,
     /// Files of the copy's `/etc`.
     pub etc: Vec<EtcFile>,
@@ -62,7 +65,7 @@ pub struct Wanted {
 pub struct WantedTree {
     /// On the host and in the copy.
     pub path: PathBuf,
-    /// Names, or beginnings before a `*`, left out.
+    /// Names left out at any depth; one `*` in each stands for anything.
     pub skip: Vec<String>,
 }
 
@@ -108,6 +111,10 @@ pub struct Base {
     pub directory: PathBuf,
     /// What a run sees as `/`, without the mounts.
     pub root: PathBuf,
+    /// Directories directly below `root`.
+    pub directories: Vec<OsString>,
+    /// Links directly below `root` (`bin` to `usr/bin`), with their relative targets.
+    pub links: Vec<(OsString, PathBuf)>,
     /// Held while in use; a copy nobody holds is removed.
     pub lock: Flock<File>,
     /// Where the interpreter lies inside a run.
@@ -189,10 +196,15 @@ fn build(request: &BaseRequest<'_>, store: &Store) -> Result<Base, BaseError> {
 fn hold(directory: PathBuf, index: Index, is_new: bool) -> Result<Base, BaseError> {
     let lock = Store::hold(&directory)?;
     let digest = manifest::digest(&directory)?;
+    let root = directory.join(ROOT);
+    let (directories, links) =
+        top_level(&root).map_err(|source| BaseError::Read { path: root.clone(), source })?;
     let Choice { interpreter, .. } = index.choice;
     Ok(Base {
-        root: directory.join(ROOT),
+        root,
         directory,
+        directories,
+        links,
         lock,
         python: interpreter.real,
         version: interpreter.version,
@@ -203,130 +215,29 @@ fn hold(directory: PathBuf, index: Index, is_new: bool) -> Result<Base, BaseErro
     })
 }
 
+/// Directories, and links with their targets.
+type TopLevel = (Vec<OsString>, Vec<(OsString, PathBuf)>);
+
+fn top_level(root: &Path) -> std::io::Result<TopLevel> {
+    let (mut directories, mut links) = (Vec::new(), Vec::new());
+    for entry in std::fs::read_dir(root)? {
+        let entry = entry?;
+        if entry.file_type()?.is_symlink() {
+            links.push((entry.file_name(), std::fs::read_link(entry.path())?));
+        } else {
+            directories.push(entry.file_name());
+        }
+    }
+    directories.sort();
+    links.sort();
+    Ok((directories, links))
+}
+
 fn ids(reader: Option<Reader>) -> Option<(u32, u32)> {
     reader.map(|reader| (reader.uid, reader.gid))
 }
 
 const ROOT: &str = "root";
-
-/// Why there is no copy.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BaseError {
-    /// Neither the system nor `PATH` has a usable one.
-    #[error("no usable Python: install Python 3.10 or newer (Debian: apt-get install python3), or name one with --python")]
-    NoInterpreter,
-    /// An interpreter or directory named by a relative path.
-    #[error("{} is not an absolute path; name it from / on", path.display())]
-    NotAbsolute {
-        /// As named.
-        path: PathBuf,
-    },
-    /// It could not be started, or did not answer.
-    #[error("{} could not be asked what it is; name another interpreter with --python", path.display())]
-    AskInterpreter {
-        /// What was started.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// It answered something else.
-    #[error("{} did not answer like a whole CPython; name one with --python", path.display())]
-    NotPython {
-        /// What was started.
-        path: PathBuf,
-    },
-    /// Older than 3.10.
-    #[error("{} is Python {version}; 3.10 or newer is needed: install one or name it with --python", path.display())]
-    TooOld {
-        /// What was asked.
-        path: PathBuf,
-        /// Its version.
-        version: String,
-    },
-    /// Found, not named, and below a home directory.
-    #[error("{} lies below a home directory; such an interpreter is used only when named with --python", path.display())]
-    BelowHome {
-        /// Its binary.
-        path: PathBuf,
-    },
-    /// Runs are other users, and other users cannot read it.
-    #[error("{}: runs are other users, and {} is closed to them (mode {mode:04o}); use an interpreter below /usr, or open it with: chmod o+rx {}", path.display(), closed.display(), closed.display())]
-    Unreadable {
-        /// The interpreter.
-        path: PathBuf,
-        /// The first part of its path that is closed.
-        closed: PathBuf,
-        /// That part's mode.
-        mode: u32,
-    },
-    /// It answered, and cannot be copied.
-    #[error("{} cannot be used: {why}; name another interpreter with --python", path.display())]
-    Interpreter {
-        /// Its binary.
-        path: PathBuf,
-        /// The obstacle.
-        why: String,
-    },
-    /// Something of the host could not be read.
-    #[error("cannot read {} of this host", path.display())]
-    Source {
-        /// Where.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A package upgrade under way, most likely.
-    #[error("{} changed while it was copied; start again", path.display())]
-    Changed {
-        /// Where.
-        path: PathBuf,
-    },
-    /// Somebody else could change what lies in the state directory.
-    #[error("{} {why}", path.display())]
-    Open {
-        /// The part of the path.
-        path: PathBuf,
-        /// What is wrong with it and what mends it.
-        why: &'static str,
-    },
-    /// Another instance holds it for too long.
-    #[error("{} has been locked by another instance for a minute; end that instance or choose another --state-dir", path.display())]
-    Busy {
-        /// The lock.
-        path: PathBuf,
-    },
-    /// The state directory could not be read.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// Where.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The state directory could not be written.
-    #[error("cannot write {}", path.display())]
-    Write {
-        /// Where.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A path of the host that JSON cannot hold.
-    #[error("a path of this host is no UTF-8 text")]
-    Encode {
-        /// Why.
-        source: serde_json::Error,
-    },
-    /// The copy is not what was written.
-    #[error("the private copy is damaged at {}: {how}", path.display())]
-    Damaged {
-        /// The first difference.
-        path: PathBuf,
-        /// What it is.
-        how: &'static str,
-    },
-}
 
 #[cfg(test)]
 mod tests;

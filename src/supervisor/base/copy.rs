@@ -108,7 +108,8 @@ fn create(path: &Path, mode: u32) -> Result<File, BaseError> {
     let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
     let file = file.map_err(|error| write_failed(path, error))?;
     // Whatever the umask is.
-    file.set_permissions(Permissions::from_mode(mode)).map_err(|error| write_failed(path, error))?;
+    file.set_permissions(Permissions::from_mode(mode))
+        .map_err(|error| write_failed(path, error))?;
     Ok(file)
 }
 

@@ -39,19 +39,19 @@ pub(super) fn inspect(path: &Path) -> io::Result<Program> {
     if head.starts_with(b"#!") {
         return Ok(script(head));
     }
-    if !head.starts_with(ELF_64_LITTLE) || half(head, 18) != machine() {
+    if !head.starts_with(ELF_64_LITTLE) || half(head, 18) != Some(machine()) {
         return Ok(Program::Other);
     }
     segments(&file, head)
 }
 
 /// The number this machine has in an ELF header.
-fn machine() -> Option<u64> {
+fn machine() -> u64 {
     match std::env::consts::ARCH {
-        "x86_64" => Some(62),
-        "aarch64" => Some(183),
+        "x86_64" => 62,
+        "aarch64" => 183,
         // No number is equal to this, so nothing counts as native and the start fails by name.
-        _ => Some(u64::MAX),
+        _ => u64::MAX,
     }
 }
 
@@ -139,7 +139,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("primcs-elf-{}", std::process::id()));
         let mut lie = vec![0xffu8; 64];
         lie[..6].copy_from_slice(ELF_64_LITTLE);
-        lie[18..20].copy_from_slice(&u16::try_from(machine().unwrap()).unwrap().to_le_bytes());
+        lie[18..20].copy_from_slice(&u16::try_from(machine()).unwrap().to_le_bytes());
         std::fs::write(&path, &lie).unwrap();
         assert_eq!(inspect(&path).unwrap(), Program::Elf { loader: None, dynamic: false });
         std::fs::remove_file(&path).unwrap();

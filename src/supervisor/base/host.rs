@@ -126,6 +126,6 @@ mod tests {
         std::os::unix::fs::symlink(&path, &path).unwrap();
         let error = resolve(&path).unwrap_err();
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(error.raw_os_error(), Some(nix::libc::ELOOP));
+        assert_eq!(error.raw_os_error(), Some(libc::ELOOP));
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::elf::{self, Program};
-use super::{BaseError, Reader, foreign};
+use super::{BaseError, Reader, foreign, host};
 
 /// What an interpreter says about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,8 @@ pub(super) struct Interpreter {
     pub stdlib: PathBuf,
     /// See `stdlib`.
     pub platstdlib: PathBuf,
+    /// The bundle its TLS library looks for, when it has one.
+    pub certificates: Option<PathBuf>,
     implementation: String,
     minor: (u32, u32),
 }
@@ -50,22 +52,27 @@ pub(super) fn candidates(named: Option<&Path>, search_path: &[PathBuf]) -> Vec<P
     if let Some(named) = named {
         return vec![named.to_owned()];
     }
-    let mut system = Vec::new();
-    for (rank, directory) in SYSTEM.iter().enumerate() {
+    let system = newest_first(&SYSTEM.map(Path::new));
+    let on_path = search_path.iter().filter(|directory| directory.is_absolute());
+    system.into_iter().chain(on_path.map(|directory| directory.join("python3"))).collect()
+}
+
+/// Every `python3.N` in `directories`; of equal ones the first directory's.
+fn newest_first(directories: &[&Path]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for (rank, directory) in directories.iter().enumerate() {
         let Ok(entries) = std::fs::read_dir(directory) else { continue };
         for entry in entries.flatten() {
             let name = entry.file_name();
             let minor = name.to_str().and_then(|name| name.strip_prefix("python3."));
             let minor = minor.and_then(|minor| minor.parse::<u32>().ok());
             if let Some(minor) = minor.filter(|minor| *minor >= OLDEST_MINOR) {
-                system.push((std::cmp::Reverse(minor), rank, entry.path()));
+                found.push((std::cmp::Reverse(minor), rank, entry.path()));
             }
         }
     }
-    system.sort();
-    let on_path = search_path.iter().filter(|directory| directory.is_absolute());
-    let on_path = on_path.map(|directory| directory.join("python3"));
-    system.into_iter().map(|(_, _, path)| path).chain(on_path).collect()
+    found.sort();
+    found.into_iter().map(|(_, _, path)| path).collect()
 }
 
 /// Asks one candidate after the other; what was passed over and why goes to `skipped`.
@@ -106,6 +113,10 @@ pub(super) fn ask(path: &Path, reader: Option<Reader>) -> Result<Interpreter, Ba
     }
     if reader.is_some() {
         refuse_closed_directories(path)?;
+        // A link in /usr/local/bin often leads into a home.
+        let leads_to = host::resolve(path)
+            .map_err(|source| BaseError::AskInterpreter { path: path.to_owned(), source })?;
+        refuse_closed_directories(&leads_to.real)?;
     }
     let arguments = ["-I", "-S", "-B", "-c", QUESTION];
     let answer = foreign::ask(path, &arguments, reader, PATIENCE)
@@ -168,6 +179,11 @@ const OLDEST_MINOR: u32 = 10;
 const PATIENCE: Duration = Duration::from_secs(20);
 const QUESTION: &str = "import json, os, sys, sysconfig
 paths = sysconfig.get_paths()
+try:
+    import ssl
+    certificates = ssl.get_default_verify_paths().openssl_cafile
+except ImportError:
+    certificates = None
 print(json.dumps({
     'real': os.path.realpath(sys.executable),
     'version': '.'.join(map(str, sys.version_info[:3])),
@@ -176,6 +192,7 @@ print(json.dumps({
     'base_prefix': os.path.realpath(sys.base_prefix),
     'stdlib': os.path.realpath(paths['stdlib']),
     'platstdlib': os.path.realpath(paths['platstdlib']),
+    'certificates': certificates,
 }))";
 
 #[cfg(test)]

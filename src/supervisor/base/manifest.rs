@@ -158,3 +158,6 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 /// Read at once.
 pub(super) const CHUNK: usize = 256 * 1024;
 const NAME: &str = "manifest.json";
+
+#[cfg(test)]
+mod tests;

@@ -5,9 +5,7 @@
 #![forbid(unsafe_code)]
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::elf::{self, Program};
 use super::host::{self, Readability, relative};
@@ -59,8 +57,10 @@ pub(super) fn make(
         }
     }
     planner.drop_scripts_without_interpreter();
+    planner.drop_dangling_links();
     planner.add_top_level_links();
     planner.add_etc(wanted);
+    planner.add_certificates_link(interpreter);
     Ok(Plan { pieces: planner.pieces, sources: planner.sources, skipped: planner.skipped })
 }
 
@@ -163,7 +163,8 @@ impl Planner {
         self.skipped.push(format!("{name}: not installed"));
     }
 
-    /// Copies what lies below `directory`, which must be free of links.
+    /// Copies what lies below `directory`, which must be free of links. What root alone may enter
+    /// is passed over by `judge`, file by file.
     fn add_tree(
         &mut self,
         directory: &Path,
@@ -176,14 +177,22 @@ impl Planner {
         for entry in std::fs::read_dir(directory).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name();
+            if name.to_str().is_none() {
+                self.skip(&entry.path(), "its name is no UTF-8 text");
+                continue;
+            }
             if skip.iter().any(|pattern| matches(pattern, &name.to_string_lossy())) {
                 continue;
             }
             let path = entry.path();
             let kind = entry.file_type().map_err(failed)?;
             let outcome = if kind.is_dir() {
-                self.add_tree(&path, skip, scripts)?;
+                // Of the standard library, policy names parts; elsewhere, names at any depth.
+                let below = if scripts == Scripts::AreModules { &[] } else { skip };
+                self.add_tree(&path, below, scripts)?;
                 Ok(())
+            } else if kind.is_symlink() && path.is_dir() {
+                self.resolve(&path).map(drop)
             } else if kind.is_symlink() {
                 self.place(&path).map(drop)
             } else if kind.is_file() {
@@ -196,108 +205,6 @@ impl Planner {
             }
         }
         Ok(())
-    }
-
-    /// Follows `path` and records it and every link on the way as sources.
-    fn resolve(&mut self, path: &Path) -> Result<PathBuf, String> {
-        self.sources.insert(path.to_owned(), true);
-        let resolved = host::resolve(path).map_err(|error| error.to_string())?;
-        if !self.is_program_area(&resolved.real) {
-            return Err(format!("it leads to {}, which is the host's own", resolved.real.display()));
-        }
-        for link in resolved.links {
-            let target = host::resolve(&link).map_err(|error| error.to_string())?.real;
-            self.sources.insert(link.clone(), false);
-            // Links in /etc/alternatives and the like are not copied: the one that leads to them
-            // gets the last target at once.
-            if self.is_program_area(&link) {
-                let piece = Piece::Link(relative(&link, &target));
-                self.pieces.insert(link, piece);
-            }
-        }
-        Ok(resolved.real)
-    }
-
-    /// Adds the file at the end of `path`, the links before it, and what it needs.
-    fn place(&mut self, path: &Path) -> Result<PathBuf, String> {
-        let real = self.resolve(path)?;
-        self.place_real(&real, Scripts::NeedInterpreter)?;
-        Ok(real)
-    }
-
-    fn place_real(&mut self, real: &Path, scripts: Scripts) -> Result<(), String> {
-        if self.pieces.contains_key(real) {
-            return Ok(());
-        }
-        let metadata = self.judge(real)?;
-        let executable = metadata.mode() & 0o111 != 0;
-        let name = real.file_name().unwrap_or_default().to_string_lossy();
-        if executable || name.contains(".so") {
-            match elf::inspect(real).map_err(|error| error.to_string())? {
-                Program::Elf { loader, dynamic: true } => self.add_needed(real, loader)?,
-                Program::Script { interpreter, argument } if scripts == Scripts::NeedInterpreter => {
-                    self.scripts.push((real.to_owned(), interpreter, argument));
-                }
-                Program::Elf { dynamic: false, .. } | Program::Script { .. } | Program::Other => {}
-            }
-        }
-        self.insert_file(real, &metadata, executable);
-        Ok(())
-    }
-
-    fn add_needed(&mut self, real: &Path, loader: Option<PathBuf>) -> Result<(), String> {
-        let loader = loader.unwrap_or_else(|| self.loader.clone());
-        for library in libraries::needed_by(real, &loader, self.reader)? {
-            let found = self.resolve(&library)?;
-            // The listing is the whole closure: what a library needs is on it already.
-            if !self.pieces.contains_key(&found) && found != real {
-                let metadata = self.judge(&found)?;
-                self.insert_file(&found, &metadata, metadata.mode() & 0o111 != 0);
-            }
-            self.make_findable(&library, &found);
-        }
-        Ok(())
-    }
-
-    /// The host's loader may know a directory from `/etc/ld.so.cache`, which a run does not have. A
-    /// link where every loader looks finds the library there too.
-    fn make_findable(&mut self, library: &Path, found: &Path) {
-        let Some(name) = library.file_name() else { return };
-        let usual = self.library_directory.join(name);
-        let directory = library.parent().and_then(|directory| host::resolve(directory).ok());
-        if directory.is_some_and(|directory| directory.real != self.library_directory)
-            && std::fs::symlink_metadata(&usual).is_err()
-        {
-            let link = Piece::Link(relative(&usual, found));
-            self.pieces.entry(usual).or_insert(link);
-        }
-    }
-
-    fn judge(&mut self, real: &Path) -> Result<Metadata, String> {
-        self.sources.insert(real.to_owned(), false);
-        let metadata = std::fs::symlink_metadata(real).map_err(|error| error.to_string())?;
-        if !metadata.is_file() {
-            return Err("it is no regular file".to_owned());
-        }
-        if !self.readability.allows(real, &metadata) {
-            return Err("not every user may read it".to_owned());
-        }
-        Ok(metadata)
-    }
-
-    fn insert_file(&mut self, real: &Path, metadata: &Metadata, executable: bool) {
-        let first = if metadata.nlink() > 1 {
-            self.inodes.entry((metadata.dev(), metadata.ino())).or_insert(real.to_owned()).clone()
-        } else {
-            real.to_owned()
-        };
-        let piece = if first == real {
-            let fingerprint = Fingerprint::of(metadata);
-            Piece::File { source: real.to_owned(), fingerprint, executable }
-        } else {
-            Piece::Link(relative(real, &first))
-        };
-        self.pieces.insert(real.to_owned(), piece);
     }
 
     fn add_etc(&mut self, wanted: &Wanted) {
@@ -318,6 +225,20 @@ impl Planner {
         }
     }
 
+    /// The one bundle in `/etc`, at the place where this interpreter's OpenSSL was built to look.
+    fn add_certificates_link(&mut self, interpreter: &Interpreter) {
+        let bundle = Path::new(BUNDLE);
+        let Some(looked_for) = interpreter.certificates.as_deref() else { return };
+        let is_usual = looked_for.is_absolute()
+            && looked_for.ends_with("cert.pem")
+            && looked_for.components().all(|part| part != Component::ParentDir);
+        let is_taken = looked_for.ancestors().any(|part| self.pieces.contains_key(part));
+        if is_usual && !is_taken && self.pieces.contains_key(bundle) {
+            let link = Piece::Link(relative(looked_for, bundle));
+            self.pieces.insert(looked_for.to_owned(), link);
+        }
+    }
+
     fn bytes_of(&mut self, candidate: &Path) -> Option<Piece> {
         self.sources.insert(candidate.to_owned(), true);
         let source = host::resolve(candidate).ok()?.real;
@@ -325,88 +246,38 @@ impl Planner {
         Some(Piece::File { source, fingerprint, executable: false })
     }
 
-    fn drop_scripts_without_interpreter(&mut self) {
-        for (script, interpreter, argument) in std::mem::take(&mut self.scripts) {
-            let started = argument.filter(|_| interpreter.ends_with("env"));
-            let started = started.map(|name| Path::new("/usr/bin").join(name));
-            let is_here = |path: &Path| {
-                host::resolve(path).is_ok_and(|found| self.pieces.contains_key(&found.real))
-                    || self.pieces.contains_key(path)
-            };
-            if !is_here(&interpreter) || started.as_deref().is_some_and(|path| !is_here(path)) {
-                self.pieces.remove(&script);
-                let needs = started.unwrap_or(interpreter);
-                self.skip(&script, &format!("it needs {}", needs.display()));
-            }
-        }
-        loop {
-            let dangling: Vec<_> =
-                self.pieces.iter().filter(|(path, piece)| self.dangles(path, piece)).collect();
-            let dangling: Vec<_> = dangling.into_iter().map(|(path, _)| path.clone()).collect();
-            if dangling.is_empty() {
-                return;
-            }
-            for link in dangling {
-                self.pieces.remove(&link);
-            }
-        }
-    }
-
-    fn dangles(&self, path: &Path, piece: &Piece) -> bool {
-        let Piece::Link(target) = piece else { return false };
-        let mut end = path.parent().unwrap_or(path).to_owned();
-        for part in target.components() {
-            if part.as_os_str() == ".." {
-                end.pop();
-            } else {
-                end.push(part);
-            }
-        }
-        !self.pieces.contains_key(&end) && !self.has_below(&end)
-    }
-
-    fn has_below(&self, directory: &Path) -> bool {
-        let mut after = self.pieces.range(directory.to_owned()..);
-        after.next().is_some_and(|(path, _)| path.starts_with(directory))
-    }
-
-    /// `/bin -> usr/bin` and its like, also where nothing was reached through them yet.
-    fn add_top_level_links(&mut self) {
-        for name in ["/bin", "/sbin", "/lib", "/lib64"] {
-            let link = PathBuf::from(name);
-            self.sources.insert(link.clone(), false);
-            if let Ok(target) = host::resolve(&link)
-                && target.real != link
-                && self.has_below(&target.real)
-            {
-                let piece = Piece::Link(relative(&link, &target.real));
-                self.pieces.insert(link, piece);
-            }
-        }
-    }
-
-    fn is_program_area(&self, path: &Path) -> bool {
-        self.areas.iter().any(|area| path.starts_with(area))
-    }
-
     fn skip(&mut self, path: &Path, why: &str) {
         self.skipped.push(format!("{}: {why}", path.display()));
     }
 }
 
-/// A name, or a name's beginning before a `*`.
+/// A name, in which one `*` stands for anything.
 fn matches(pattern: &str, name: &str) -> bool {
-    pattern.strip_suffix('*').map_or(pattern == name, |beginning| name.starts_with(beginning))
+    pattern.split_once('*').map_or(pattern == name, |(start, end)| {
+        name.strip_prefix(start).is_some_and(|rest| rest.ends_with(end))
+    })
 }
 
 /// Where systems keep programs and libraries; the interpreter's own prefix is added.
 const AREAS: [&str; 10] = [
-    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix/store",
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/opt",
+    "/nix/store",
     "/gnu/store",
 ];
+/// Where policy puts the certificates.
+const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// A run has its own of these, and the host's are nobody's business there.
 const SHADOWED: [&str; 9] =
     ["/etc", "/proc", "/sys", "/dev", "/run", "/tmp", "/var", "/workspace", "/venv"];
 
+mod place;
 #[cfg(test)]
 mod tests;
+mod tidy;
