@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use super::elf::{self, Program};
@@ -52,7 +53,7 @@ pub(super) fn make(
     }
     for tree in &wanted.trees {
         match planner.resolve(&tree.path) {
-            Ok(real) => planner.add_tree(&real, &tree.skip, Scripts::NeedInterpreter)?,
+            Ok(real) => planner.add_tree(&real, &tree.skip, Scripts::NeedInterpreter),
             Err(why) => planner.skip(&tree.path, &why),
         }
     }
@@ -127,9 +128,16 @@ impl Planner {
     fn add_interpreter(&mut self, wanted: &Wanted, python: &Interpreter) -> Result<(), BaseError> {
         let unusable = |why| BaseError::Interpreter { path: python.real.clone(), why };
         self.place(&python.real).map_err(unusable)?;
-        self.add_tree(&python.stdlib, &wanted.python_skip, Scripts::AreModules)?;
+        self.add_tree(&python.stdlib, &wanted.python_skip, Scripts::AreModules);
         if !python.platstdlib.starts_with(&python.stdlib) {
-            self.add_tree(&python.platstdlib, &wanted.python_skip, Scripts::AreModules)?;
+            self.add_tree(&python.platstdlib, &wanted.python_skip, Scripts::AreModules);
+        }
+        let is_wanted = !wanted.python_skip.iter().any(|pattern| matches(pattern, "os.py"));
+        if is_wanted && !self.pieces.contains_key(&python.stdlib.join("os.py")) {
+            let stdlib = python.stdlib.display();
+            return Err(unusable(format!(
+                "not every user may read its standard library, {stdlib}"
+            )));
         }
         // Scripts that name it this way are meant for whichever Python a run has.
         let usual = PathBuf::from("/usr/bin/python3");
@@ -163,48 +171,39 @@ impl Planner {
         self.skipped.push(format!("{name}: not installed"));
     }
 
-    /// Copies what lies below `directory`, which must be free of links. What root alone may enter
-    /// is passed over by `judge`, file by file.
-    fn add_tree(
-        &mut self,
-        directory: &Path,
-        skip: &[String],
-        scripts: Scripts,
-    ) -> Result<(), BaseError> {
-        let failed = |source| BaseError::Source { path: directory.to_owned(), source };
+    /// Copies what lies below `directory`, which must be free of links.
+    fn add_tree(&mut self, directory: &Path, skip: &[String], scripts: Scripts) {
         // Its time of change tells of new names in it.
         self.sources.insert(directory.to_owned(), false);
-        for entry in std::fs::read_dir(directory).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let name = entry.file_name();
-            if name.to_str().is_none() {
-                self.skip(&entry.path(), "its name is no UTF-8 text");
-                continue;
-            }
+        let entries =
+            std::fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        let entries = match entries {
+            Ok(entries) => entries,
+            Err(error) => return self.skip(directory, &error.to_string()),
+        };
+        for entry in entries {
+            let (name, path) = (entry.file_name(), entry.path());
             if skip.iter().any(|pattern| matches(pattern, &name.to_string_lossy())) {
                 continue;
             }
-            let path = entry.path();
-            let kind = entry.file_type().map_err(failed)?;
-            let outcome = if kind.is_dir() {
-                // Of the standard library, policy names parts; elsewhere, names at any depth.
-                let below = if scripts == Scripts::AreModules { &[] } else { skip };
-                self.add_tree(&path, below, scripts)?;
-                Ok(())
-            } else if kind.is_symlink() && path.is_dir() {
-                self.resolve(&path).map(drop)
-            } else if kind.is_symlink() {
-                self.place(&path).map(drop)
-            } else if kind.is_file() {
-                self.place_real(&path, scripts)
-            } else {
-                Err("it is no file, directory or link".to_owned())
+            let outcome = match entry.file_type() {
+                // Neither index nor manifest can hold it.
+                _ if name.to_str().is_none() => Err("its name is no UTF-8 text".to_owned()),
+                Err(error) => Err(error.to_string()),
+                Ok(kind) if kind.is_dir() => {
+                    // Of the standard library, policy names parts; elsewhere, names at any depth.
+                    let below = if scripts == Scripts::AreModules { &[] } else { skip };
+                    self.add_tree(&path, below, scripts);
+                    Ok(())
+                }
+                Ok(kind) if kind.is_symlink() && path.is_dir() => self.resolve(&path).map(drop),
+                Ok(kind) if kind.is_symlink() => self.place(&path).map(drop),
+                Ok(_) => self.place_real(&path, scripts),
             };
             if let Err(why) = outcome {
                 self.skip(&path, &why);
             }
         }
-        Ok(())
     }
 
     fn add_etc(&mut self, wanted: &Wanted) {

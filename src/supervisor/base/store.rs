@@ -26,10 +26,12 @@ impl Store {
     /// Makes the folder where it is missing, checks that it is closed to others, waits for a turn.
     pub(super) fn open(state_dir: &Path) -> Result<Self, BaseError> {
         let folder = state_dir.join("base");
+        // What is there already is judged before anything is made in it.
+        let there = folder.ancestors().find(|part| std::fs::symlink_metadata(part).is_ok());
+        require_closed(there.unwrap_or(&folder), &folder)?;
         let created = DirBuilder::new().recursive(true).mode(0o755).create(&folder);
-        let refused = require_closed(&folder);
         created.map_err(|source| BaseError::Write { path: folder.clone(), source })?;
-        refused?;
+        require_closed(&folder, &folder)?;
         let path = folder.join(".lock");
         let turn = wait_for_lock(&path, FlockArg::LockExclusiveNonblock)?;
         Ok(Self { folder, _turn: turn })
@@ -100,8 +102,8 @@ impl Store {
     }
 }
 
-/// Refuses a path of which any part could be changed by somebody else.
-fn require_closed(path: &Path) -> Result<(), BaseError> {
+/// Refuses a path of which any part could be changed by somebody else; `folder` is what it will be.
+fn require_closed(path: &Path, folder: &Path) -> Result<(), BaseError> {
     let own = nix::unistd::geteuid().as_raw();
     if !path.is_absolute() {
         return Err(BaseError::NotAbsolute { path: path.to_owned() });
@@ -111,7 +113,7 @@ fn require_closed(path: &Path) -> Result<(), BaseError> {
             .map_err(|source| BaseError::Read { path: part.to_owned(), source })?;
         // In a sticky directory of root's (/tmp) only an entry's owner can move it, and the next
         // part's owner is checked as well.
-        let is_sticky = metadata.mode() & 0o1000 != 0 && metadata.uid() == 0 && part != path;
+        let is_sticky = metadata.mode() & 0o1000 != 0 && metadata.uid() == 0 && part != folder;
         let why = if metadata.is_symlink() {
             "is a symbolic link; name the directory it leads to"
         } else if !metadata.is_dir() {

@@ -195,6 +195,19 @@ fn an_unchanged_host_is_not_copied_again_and_a_changed_source_is() {
 }
 
 #[test]
+fn instances_that_start_together_make_one_copy_and_share_it() {
+    let state = Scratch::new();
+    let wanted = little(&state.file("source", "one"));
+    let made = std::thread::scope(|scope| {
+        let start = || prepare(&request(&state.0, &wanted)).unwrap();
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(start)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert_eq!(made.iter().filter(|base| base.is_new).count(), 1);
+    assert!(made.iter().all(|base| base.root == made[0].root && base.digest == made[0].digest));
+}
+
+#[test]
 fn another_policy_or_a_tool_that_appears_makes_another_copy() {
     let state = Scratch::new();
     let source = state.file("source", "one");

@@ -83,7 +83,7 @@ impl Planner {
 
     /// The host's loader may know a directory from `/etc/ld.so.cache`, which a run does not have. A
     /// link where every loader looks finds the library there too.
-    fn make_findable(&mut self, library: &Path, found: &Path) {
+    pub(super) fn make_findable(&mut self, library: &Path, found: &Path) {
         let Some(name) = library.file_name() else { return };
         let usual = self.library_directory.join(name);
         let directory = library.parent().and_then(|directory| host::resolve(directory).ok());

@@ -46,6 +46,27 @@ fn no_file_that_root_alone_may_read_and_nothing_outside_the_program_areas() {
 }
 
 #[test]
+fn a_library_that_only_the_hosts_cache_knows_is_linked_where_a_loader_looks() {
+    let choice = interpreter::choose(None, &[], reader(), &mut Vec::new()).unwrap();
+    let mut planner = Planner::new(&choice.interpreter, reader()).unwrap();
+    let usual = planner.library_directory.join("libodd.so.1");
+    planner.make_findable(Path::new("/usr/bin/libodd.so.1"), Path::new("/usr/bin/libodd.so.1.2"));
+    let Piece::Link(target) = &planner.pieces[&usual] else { panic!("no link at {usual:?}") };
+    assert!(target.ends_with("../bin/libodd.so.1.2"), "{target:?}");
+    planner.pieces.clear();
+    planner.make_findable(&usual, &usual);
+    assert!(planner.pieces.is_empty());
+}
+
+#[test]
+fn an_interpreter_in_a_place_that_a_run_has_of_its_own_is_refused() {
+    let mut interpreter =
+        interpreter::choose(None, &[], reader(), &mut Vec::new()).unwrap().interpreter;
+    interpreter.base_prefix = "/tmp/python".into();
+    assert!(matches!(Planner::new(&interpreter, reader()), Err(BaseError::Interpreter { .. })));
+}
+
+#[test]
 fn a_star_stands_for_anything() {
     assert!(matches("*.sample", "update.sample") && !matches("*.sample", "samples"));
     assert!(matches("a*a", "aba") && !matches("a*a", "a"));
