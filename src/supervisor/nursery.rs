@@ -128,6 +128,7 @@ fn settle(socket: &OwnedFd) -> Result<(SandboxPlan, Vec<seccompiler::BpfProgram>
     let setup: Setup = serde_json::from_slice(&text).map_err(io::Error::other).in_step("read setup")?;
 
     weaken::remove(&setup.sandbox.weakened);
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     prctl::set_name(c"primcs-init").in_step("prctl PR_SET_NAME")?;
     if weaken::stands("oom_score") {
         std::fs::write("/proc/self/oom_score_adj", setup.oom_score_adj.to_string())
