@@ -28,6 +28,8 @@ pub struct TemplatePlan {
     pub build_at: PathBuf,
     /// The private copy.
     pub base: PathBuf,
+    /// Mount attributes of the root itself.
+    pub root_attributes: u64,
     /// Directories of the private copy, bound read-only, and their mount attributes.
     pub binds: Vec<(String, u64)>,
     /// Symbolic links: path, target.
@@ -77,7 +79,7 @@ pub fn build_and_enter(plan: &TemplatePlan) -> Result<(), StepFailure> {
     }
     mount_dead_proc(&inside(root, "/proc"))?;
     if weaken::stands("root_read_only") {
-        add_attributes(root, READ_ONLY | NO_SETUID, false).in_step("make template read-only")?;
+        add_attributes(root, plan.root_attributes, false).in_step("make template read-only")?;
     }
     enter(root)
 }

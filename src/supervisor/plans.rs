@@ -42,6 +42,11 @@ pub fn template(policy: &Policy, facts: &Facts<'_>) -> TemplatePlan {
     TemplatePlan {
         build_at: facts.build_at.clone(),
         base: facts.base.root.clone(),
+        root_attributes: root
+            .mount
+            .iter()
+            .filter(|mount| mount.kind == RootMountKind::Tmpfs)
+            .fold(READ_ONLY | NO_SETUID | NO_DEVICES, |all, mount| all | attributes(&mount.flags)),
         binds: facts
             .base
             .directories
