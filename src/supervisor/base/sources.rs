@@ -23,7 +23,7 @@ use super::manifest::{hex, write_beside};
 pub(super) struct Index {
     /// [`FORMAT`], so that a newer program makes its own copy.
     pub format: u32,
-    /// Digest of the policy in force.
+    /// Digest of what policy wants copied.
     pub policy_digest: String,
     /// Whom the sources had to be readable for.
     pub reader: Option<(u32, u32)>,
