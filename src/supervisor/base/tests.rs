@@ -223,6 +223,19 @@ fn another_policy_or_a_tool_that_appears_makes_another_copy() {
 }
 
 #[test]
+fn a_source_that_cannot_be_looked_at_does_not_end_the_start() {
+    let state = Scratch::new();
+    let (link, source) = (state.0.join("loop"), state.file("source", "one"));
+    std::os::unix::fs::symlink(&link, &link).unwrap();
+    let policy = little(&[&link, &source]);
+    let request = request(&state.0, &policy);
+    assert!(prepare(&request).unwrap().is_new);
+    assert!(!prepare(&request).unwrap().is_new);
+    std::fs::remove_file(&link).unwrap();
+    assert!(prepare(&request).unwrap().is_new);
+}
+
+#[test]
 fn a_damaged_copy_is_replaced_by_a_whole_one() {
     let state = Scratch::new();
     let policy = little(&[&state.file("source", "one")]);
