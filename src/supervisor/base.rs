@@ -28,7 +28,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::Flock;
+use sha2::{Digest, Sha256};
 
+use crate::policy;
 pub use error::BaseError;
 use interpreter::Choice;
 use sources::Index;
@@ -43,50 +45,6 @@ pub struct Reader {
     pub gid: u32,
 }
 
-/// What a copy is to be made of.
-#[derive(Clone, Debug, Default)]
-pub struct Wanted {
-    /// Plain names of programs.
-    pub tools: Vec<String>,
-    /// Where they are looked for, first match wins.
-    pub tool_directories: Vec<PathBuf>,
-    /// Libraries that are opened by name at run time.
-    pub libraries: Vec<String>,
-    /// Whole directories.
-    pub trees: Vec<WantedTree>,
-    /// Names directly in the standard library that are left out, with `*` as in a tree.
-    pub python_skip: Vec<String>,
-    /// Files of the copy's `/etc`.
-    pub etc: Vec<EtcFile>,
-}
-
-/// A directory copied whole.
-#[derive(Clone, Debug)]
-pub struct WantedTree {
-    /// On the host and in the copy.
-    pub path: PathBuf,
-    /// Names left out at any depth; one `*` in each stands for anything.
-    pub skip: Vec<String>,
-}
-
-/// A file below `/etc`.
-#[derive(Clone, Debug)]
-pub struct EtcFile {
-    /// Below `/etc`.
-    pub name: String,
-    /// Its bytes.
-    pub content: EtcContent,
-}
-
-/// Where the bytes of a file in `/etc` come from.
-#[derive(Clone, Debug)]
-pub enum EtcContent {
-    /// Policy.
-    Text(String),
-    /// The first of these files of the host that is there.
-    FirstOf(Vec<PathBuf>),
-}
-
 /// What to prepare.
 #[derive(Debug)]
 pub struct BaseRequest<'a> {
@@ -96,10 +54,8 @@ pub struct BaseRequest<'a> {
     pub python: Option<&'a Path>,
     /// The `PATH` that `python3` is looked for on, last of all.
     pub search_path: &'a [PathBuf],
-    /// Policy's choice.
-    pub wanted: &'a Wanted,
-    /// Another policy, another copy.
-    pub policy_digest: &'a str,
+    /// What is copied.
+    pub policy: &'a policy::mounts::Base,
     /// None when rootless: then runs are ourselves.
     pub reader: Option<Reader>,
 }
@@ -159,7 +115,7 @@ pub fn verify(directory: &Path) -> Result<String, BaseError> {
 
 fn fits(request: &BaseRequest<'_>, index: &Index) -> bool {
     let choice = &index.choice;
-    index.policy_digest == request.policy_digest
+    index.policy_digest == policy_digest(request.policy)
         && index.reader == ids(request.reader)
         && choice.candidates == interpreter::candidates(request.python, request.search_path)
         && (!choice.ask_again
@@ -171,13 +127,13 @@ fn build(request: &BaseRequest<'_>, store: &Store) -> Result<Base, BaseError> {
     let mut skipped = Vec::new();
     let choice =
         interpreter::choose(request.python, request.search_path, request.reader, &mut skipped)?;
-    let plan = plan::make(request.wanted, &choice.interpreter, request.reader)?;
+    let plan = plan::make(request.policy, &choice.interpreter, request.reader)?;
     let mut sources = plan.sources;
     sources.extend(choice.candidates.iter().map(|candidate| (candidate.clone(), true)));
     skipped.extend(plan.skipped);
     let index = Index {
         format: sources::FORMAT,
-        policy_digest: request.policy_digest.to_owned(),
+        policy_digest: policy_digest(request.policy),
         reader: ids(request.reader),
         choice,
         sources,
@@ -231,6 +187,11 @@ fn top_level(root: &Path) -> std::io::Result<TopLevel> {
     directories.sort();
     links.sort();
     Ok((directories, links))
+}
+
+/// Of the part that decides about the copy: another limit is no reason to copy again.
+fn policy_digest(policy: &policy::mounts::Base) -> String {
+    manifest::hex(&Sha256::digest(format!("{policy:?}")))
 }
 
 fn ids(reader: Option<Reader>) -> Option<(u32, u32)> {

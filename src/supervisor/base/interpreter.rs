@@ -53,7 +53,9 @@ pub(super) fn candidates(named: Option<&Path>, search_path: &[PathBuf]) -> Vec<P
         return vec![named.to_owned()];
     }
     let system = newest_first(&SYSTEM.map(Path::new));
-    let on_path = search_path.iter().filter(|directory| directory.is_absolute());
+    // Relative entries mean another file to everybody; the index holds text only.
+    let is_usable = |directory: &&PathBuf| directory.is_absolute() && directory.to_str().is_some();
+    let on_path = search_path.iter().filter(is_usable);
     system.into_iter().chain(on_path.map(|directory| directory.join("python3"))).collect()
 }
 

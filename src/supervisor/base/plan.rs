@@ -12,7 +12,8 @@ use super::elf::{self, Program};
 use super::host::{self, Readability, relative};
 use super::interpreter::Interpreter;
 use super::sources::Fingerprint;
-use super::{BaseError, EtcContent, Reader, Wanted, libraries};
+use super::{BaseError, Reader, libraries};
+use crate::policy::mounts::{Base, EtcContent, FileName, RootPath};
 
 /// What lies at one absolute path of the copy. Directories follow from the paths.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,26 +42,29 @@ pub(super) struct Plan {
 
 /// Looks at the host and decides.
 pub(super) fn make(
-    wanted: &Wanted,
+    policy: &Base,
     interpreter: &Interpreter,
     reader: Option<Reader>,
 ) -> Result<Plan, BaseError> {
     let mut planner = Planner::new(interpreter, reader)?;
-    planner.add_interpreter(wanted, interpreter)?;
-    planner.add_libraries(&wanted.libraries);
-    for tool in &wanted.tools {
-        planner.add_tool(tool, &wanted.tool_directories);
+    planner.add_interpreter(policy, interpreter)?;
+    for name in policy.library.iter().flat_map(|group| &group.names) {
+        planner.add_library(name);
     }
-    for tree in &wanted.trees {
-        match planner.resolve(&tree.path) {
+    for name in policy.tool.iter().flat_map(|group| &group.names) {
+        planner.add_tool(name, &policy.tool_path.directories);
+    }
+    for tree in &policy.tree {
+        let path = Path::new(tree.path.as_str());
+        match planner.resolve(path) {
             Ok(real) => planner.add_tree(&real, &tree.skip, Scripts::NeedInterpreter),
-            Err(why) => planner.skip(&tree.path, &why),
+            Err(why) => planner.skip(path, &why),
         }
     }
     planner.drop_scripts_without_interpreter();
     planner.drop_dangling_links();
     planner.add_top_level_links();
-    planner.add_etc(wanted);
+    planner.add_etc(policy);
     planner.add_certificates_link(interpreter);
     Ok(Plan { pieces: planner.pieces, sources: planner.sources, skipped: planner.skipped })
 }
@@ -125,14 +129,16 @@ impl Planner {
         })
     }
 
-    fn add_interpreter(&mut self, wanted: &Wanted, python: &Interpreter) -> Result<(), BaseError> {
+    fn add_interpreter(&mut self, policy: &Base, python: &Interpreter) -> Result<(), BaseError> {
         let unusable = |why| BaseError::Interpreter { path: python.real.clone(), why };
         self.place(&python.real).map_err(unusable)?;
-        self.add_tree(&python.stdlib, &wanted.python_skip, Scripts::AreModules);
+        let skip = policy.python.skip.iter().flat_map(|part| part.names.iter().cloned());
+        let skip: Vec<_> = skip.collect();
+        self.add_tree(&python.stdlib, &skip, Scripts::AreModules);
         if !python.platstdlib.starts_with(&python.stdlib) {
-            self.add_tree(&python.platstdlib, &wanted.python_skip, Scripts::AreModules);
+            self.add_tree(&python.platstdlib, &skip, Scripts::AreModules);
         }
-        let is_wanted = !wanted.python_skip.iter().any(|pattern| matches(pattern, "os.py"));
+        let is_wanted = !skip.iter().any(|pattern| matches(pattern, "os.py"));
         if is_wanted && !self.pieces.contains_key(&python.stdlib.join("os.py")) {
             let stdlib = python.stdlib.display();
             return Err(unusable(format!(
@@ -148,18 +154,16 @@ impl Planner {
         Ok(())
     }
 
-    fn add_libraries(&mut self, names: &[String]) {
-        for name in names {
-            let path = self.library_directory.join(name);
-            if let Err(why) = self.place(&path) {
-                self.skip(&path, &why);
-            }
+    fn add_library(&mut self, name: &FileName) {
+        let path = self.library_directory.join(name.as_str());
+        if let Err(why) = self.place(&path) {
+            self.skip(&path, &why);
         }
     }
 
-    fn add_tool(&mut self, name: &str, directories: &[PathBuf]) {
+    fn add_tool(&mut self, name: &FileName, directories: &[RootPath]) {
         for directory in directories {
-            let path = directory.join(name);
+            let path = Path::new(directory.as_str()).join(name.as_str());
             self.sources.insert(path.clone(), true);
             if std::fs::metadata(&path).is_ok() {
                 if let Err(why) = self.place(&path) {
@@ -168,7 +172,7 @@ impl Planner {
                 return;
             }
         }
-        self.skipped.push(format!("{name}: not installed"));
+        self.skipped.push(format!("{}: not installed", name.as_str()));
     }
 
     /// Copies what lies below `directory`, which must be free of links.
@@ -206,15 +210,17 @@ impl Planner {
         }
     }
 
-    fn add_etc(&mut self, wanted: &Wanted) {
-        for file in &wanted.etc {
-            let path = Path::new("/etc").join(&file.name);
+    fn add_etc(&mut self, policy: &Base) {
+        for file in &policy.etc {
+            let path = Path::new("/etc").join(file.name.as_str());
             match &file.content {
                 EtcContent::Text(text) => {
                     self.pieces.insert(path, Piece::Text(text.clone()));
                 }
                 EtcContent::FirstOf(candidates) => {
-                    let piece = candidates.iter().find_map(|candidate| self.bytes_of(candidate));
+                    let piece = candidates
+                        .iter()
+                        .find_map(|candidate| self.bytes_of(Path::new(candidate.as_str())));
                     match piece {
                         Some(piece) => drop(self.pieces.insert(path, piece)),
                         None => self.skip(&path, "the host has none of the files for it"),

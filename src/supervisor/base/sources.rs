@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::Metadata;
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -23,7 +22,7 @@ use super::manifest::{hex, write_beside};
 pub(super) struct Index {
     /// [`FORMAT`], so that a newer program makes its own copy.
     pub format: u32,
-    /// Digest of the policy in force.
+    /// Digest of what policy wants copied.
     pub policy_digest: String,
     /// Whom the sources had to be readable for.
     pub reader: Option<(u32, u32)>,
@@ -80,9 +79,9 @@ impl Index {
                     hash.update(print.modified.1.to_le_bytes());
                     hash.update(print.mode.to_le_bytes());
                 }
-                // That something is absent is part of the key: when it appears, it is wanted.
-                Err(error) if absent(&error) => hash.update(b"absent"),
-                Err(source) => return Err(BaseError::Source { path: path.clone(), source }),
+                // That something is absent or closed is part of the key: when it appears, it is
+                // wanted.
+                Err(error) => hash.update(error.raw_os_error().unwrap_or_default().to_le_bytes()),
             }
         }
         Ok(hex(&hash.finalize()))
@@ -100,11 +99,6 @@ impl Index {
         let text = serde_json::to_vec(self).map_err(|source| BaseError::Encode { source })?;
         write_beside(&path, &text)
     }
-}
-
-/// True for both ways a path can have nothing at its end.
-pub(super) fn absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// Raised whenever the same sources would make another copy.

@@ -41,46 +41,38 @@ pub(super) fn reader() -> Option<Reader> {
     nix::unistd::geteuid().is_root().then_some(reader)
 }
 
-fn words(text: &str) -> Vec<String> {
-    text.split(' ').map(str::to_owned).collect()
-}
-
-fn wanted() -> Wanted {
-    let tree = |path: &str, skip| WantedTree { path: path.into(), skip: words(skip) };
-    let certificates = EtcContent::FirstOf(vec!["/etc/ssl/certs/ca-certificates.crt".into()]);
-    Wanted {
-        tools: words("sh bash ls cat env git awk zgrep grep gzip no-such-tool"),
-        tool_directories: vec!["/usr/bin".into(), "/bin".into()],
-        libraries: words("libgcc_s.so.1 libstdc++.so.6"),
-        trees: vec![
-            tree("/usr/lib/git-core", "git-http* git-remote*"),
-            tree("/usr/share/zoneinfo", "right posix"),
-        ],
-        python_skip: words("test idlelib ensurepip config-* site-packages dist-packages"),
-        etc: vec![EtcFile { name: "ssl/certs/ca-certificates.crt".into(), content: certificates }],
-    }
+/// A policy that leaves `skip` out of the standard library and copies what `lines` say.
+pub(super) fn policy(skip: &[&str], lines: &str) -> policy::mounts::Base {
+    let absent = ["tool", "tree", "library", "etc"]
+        .into_iter()
+        .filter(|key| !lines.lines().any(|line| line.trim().starts_with(&format!("{key} ="))));
+    let absent = absent.map(|key| key.to_owned() + " = []\n").collect::<String>();
+    let text = format!(
+        "{absent}tool_path = {{ directories = ['/usr/bin', '/bin'], reason = '-' }}
+python = {{ skip = [{{ names = {skip:?}, reason = '-' }}], reason = '-' }}
+{lines}"
+    );
+    toml::from_str(&text).unwrap()
 }
 
 /// Nothing but the interpreter's binary, its libraries and one file in `/etc`.
-fn little(source: &Path) -> Wanted {
-    let content = EtcContent::FirstOf(vec![source.to_owned()]);
-    Wanted {
-        python_skip: words("*"),
-        etc: vec![EtcFile { name: "hosts".into(), content }],
-        ..Wanted::default()
-    }
+fn little(sources: &[&Path]) -> policy::mounts::Base {
+    policy(&["*"], &format!("etc = [{{ name = 'hosts', from = {sources:?}, reason = '-' }}]"))
 }
 
-fn request<'a>(state_dir: &'a Path, wanted: &'a Wanted) -> BaseRequest<'a> {
-    let (python, search_path) = (None, [].as_slice());
-    BaseRequest { state_dir, python, search_path, wanted, policy_digest: "p", reader: reader() }
+/// The policy that is shipped.
+fn shipped() -> policy::mounts::Base {
+    policy::Policy::embedded().unwrap().mounts.base
+}
+
+fn request<'a>(state_dir: &'a Path, policy: &'a policy::mounts::Base) -> BaseRequest<'a> {
+    BaseRequest { state_dir, python: None, search_path: &[], policy, reader: reader() }
 }
 
 #[test]
 fn tools_and_interpreter_of_the_copy_run_in_it() {
-    let (state, wanted) = (Scratch::new(), wanted());
-    let base = prepare(&request(&state.0, &wanted)).unwrap();
-    assert!(base.skipped.contains(&"no-such-tool: not installed".to_owned()));
+    let (state, policy) = (Scratch::new(), shipped());
+    let base = prepare(&request(&state.0, &policy)).unwrap();
     assert_eq!(verify(&base.directory).unwrap(), base.digest);
     if !nix::unistd::geteuid().is_root() {
         println!("NOT RUN: only root can chroot, so the copy was made and checked but not run");
@@ -102,10 +94,13 @@ print(zoneinfo.ZoneInfo('Europe/Zurich'), len(ssl.create_default_context().get_c
     assert!(
         entries
             .lines()
-            .all(|name| words("bin dev etc lib lib64 sbin tmp usr").contains(&name.into()))
+            .all(|name| ["bin", "dev", "etc", "lib", "lib64", "sbin", "tmp", "usr"].contains(&name))
     );
-    let etc: Vec<_> = std::fs::read_dir(base.root.join("etc")).unwrap().collect();
-    assert_eq!(etc.len(), 1, "nothing of the host's /etc but what was asked for");
+    let named: Vec<_> = policy.etc.iter().map(|file| Path::new(file.name.as_str())).collect();
+    for entry in std::fs::read_dir(base.root.join("etc")).unwrap() {
+        let name = PathBuf::from(entry.unwrap().file_name());
+        assert!(named.iter().any(|file| file.starts_with(&name)), "{name:?} is the host's own");
+    }
 }
 
 /// Runs a program as nobody in particular in a root made of the copy, two device nodes and `/tmp`.
@@ -117,7 +112,7 @@ for entry in "$base"/*; do
     name=${entry##*/}
     if [ -L "$entry" ]; then cp -P "$entry" .; else mkdir "$name"; mount --bind "$entry" "$name"; fi
 done
-exec env -i PATH=/usr/bin /usr/sbin/chroot --userspec=2000000001:2000000001 . "$@""#;
+exec env -i PATH=/usr/local/bin:/usr/bin:/bin /usr/sbin/chroot --userspec=2000000001:2000000001 . "$@""#;
     let point = state.0.join("point");
     std::fs::create_dir_all(&point).unwrap();
     let mut command = Command::new("unshare");
@@ -131,8 +126,8 @@ exec env -i PATH=/usr/bin /usr/sbin/chroot --userspec=2000000001:2000000001 . "$
 
 #[test]
 fn the_copy_shares_no_inode_with_the_host_and_has_no_odd_modes() {
-    let (state, wanted) = (Scratch::new(), wanted());
-    let base = prepare(&request(&state.0, &wanted)).unwrap();
+    let (state, policy) = (Scratch::new(), shipped());
+    let base = prepare(&request(&state.0, &policy)).unwrap();
     let mut pending = vec![base.root.clone()];
     let mut files = 0;
     while let Some(directory) = pending.pop() {
@@ -149,8 +144,12 @@ fn the_copy_shares_no_inode_with_the_host_and_has_no_odd_modes() {
                 assert!(target.is_relative() && path.exists(), "{path:?} -> {target:?}");
                 continue;
             }
-            if let Ok(host) = std::fs::metadata(host) {
+            if let Ok(host) = std::fs::metadata(&host) {
                 assert_ne!((found.dev(), found.ino()), (host.dev(), host.ino()), "{path:?}");
+            }
+            // Compiled modules are valid only beside a source with the time they recorded.
+            if host.starts_with(&base.stdlib) {
+                let host = std::fs::metadata(&host).unwrap();
                 assert_eq!(found.modified().unwrap(), host.modified().unwrap(), "{path:?}");
             }
             files += 1;
@@ -165,8 +164,8 @@ fn the_copy_shares_no_inode_with_the_host_and_has_no_odd_modes() {
 fn an_unchanged_host_is_not_copied_again_and_a_changed_source_is() {
     let state = Scratch::new();
     let source = state.file("source", "one");
-    let wanted = little(&source);
-    let request = request(&state.0, &wanted);
+    let policy = little(&[&source]);
+    let request = request(&state.0, &policy);
     let prepare = || prepare(&request).unwrap();
     assert!(prepare().is_new);
     assert!(!prepare().is_new);
@@ -197,9 +196,9 @@ fn an_unchanged_host_is_not_copied_again_and_a_changed_source_is() {
 #[test]
 fn instances_that_start_together_make_one_copy_and_share_it() {
     let state = Scratch::new();
-    let wanted = little(&state.file("source", "one"));
+    let policy = little(&[&state.file("source", "one")]);
     let made = std::thread::scope(|scope| {
-        let start = || prepare(&request(&state.0, &wanted)).unwrap();
+        let start = || prepare(&request(&state.0, &policy)).unwrap();
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(start)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
     });
@@ -211,12 +210,12 @@ fn instances_that_start_together_make_one_copy_and_share_it() {
 fn another_policy_or_a_tool_that_appears_makes_another_copy() {
     let state = Scratch::new();
     let source = state.file("source", "one");
-    let mut wanted = little(&source);
     let first = state.0.join("first");
-    wanted.etc[0].content = EtcContent::FirstOf(vec![first.clone(), source]);
-    let mut request = request(&state.0, &wanted);
+    let policy = little(&[&first, &source]);
+    let request = request(&state.0, &policy);
     assert!(prepare(&request).unwrap().is_new);
-    request.policy_digest = "q";
+    let other = tests::policy(&["*"], "etc = [{ name = 'h', text = '', reason = '-' }]");
+    assert!(prepare(&BaseRequest { policy: &other, ..request }).unwrap().is_new);
     assert!(prepare(&request).unwrap().is_new);
     assert!(!prepare(&request).unwrap().is_new);
     state.file("first", "now here");
@@ -224,10 +223,23 @@ fn another_policy_or_a_tool_that_appears_makes_another_copy() {
 }
 
 #[test]
+fn a_source_that_cannot_be_looked_at_does_not_end_the_start() {
+    let state = Scratch::new();
+    let (link, source) = (state.0.join("loop"), state.file("source", "one"));
+    std::os::unix::fs::symlink(&link, &link).unwrap();
+    let policy = little(&[&link, &source]);
+    let request = request(&state.0, &policy);
+    assert!(prepare(&request).unwrap().is_new);
+    assert!(!prepare(&request).unwrap().is_new);
+    std::fs::remove_file(&link).unwrap();
+    assert!(prepare(&request).unwrap().is_new);
+}
+
+#[test]
 fn a_damaged_copy_is_replaced_by_a_whole_one() {
     let state = Scratch::new();
-    let wanted = little(&state.file("source", "one"));
-    let request = request(&state.0, &wanted);
+    let policy = little(&[&state.file("source", "one")]);
+    let request = request(&state.0, &policy);
     let base = prepare(&request).unwrap();
     let victim = base.root.join("etc/hosts");
     std::fs::write(&victim, "two").unwrap();

@@ -1,43 +1,30 @@
 //! What gets into a copy, and what does not.
 
 use super::super::interpreter;
-use super::super::tests::reader;
-use super::super::{EtcFile, WantedTree};
+use super::super::tests::{policy, reader};
 use super::*;
 
-fn plan(wanted: &Wanted) -> Plan {
+fn plan(lines: &str) -> Plan {
     let choice = interpreter::choose(None, &[], reader(), &mut Vec::new()).unwrap();
-    let wanted = Wanted { python_skip: vec!["*".into()], ..wanted.clone() };
-    make(&wanted, &choice.interpreter, reader()).unwrap()
+    make(&policy(&["*"], lines), &choice.interpreter, reader()).unwrap()
 }
 
 #[test]
 fn a_tool_brings_its_libraries_and_its_loader() {
-    let wanted = Wanted {
-        tools: vec!["ls".into()],
-        tool_directories: vec!["/usr/bin".into(), "/bin".into()],
-        ..Wanted::default()
-    };
-    let pieces = plan(&wanted).pieces;
-    let has = |name: &str| {
-        pieces.keys().any(|path| {
-            path.file_name().is_some_and(|file| file.to_string_lossy().starts_with(name))
-        })
-    };
-    assert!(has("ls") && has("ld-") && has("libc."), "{:?}", pieces.keys());
+    let pieces = plan(r#"tool = [{ names = ["ls"], reason = "-" }]"#).pieces;
+    let names = pieces.keys().filter_map(|path| path.file_name()?.to_str()).collect::<Vec<_>>();
+    let has = |start: &str| names.iter().any(|name| name.starts_with(start));
+    assert!(has("ls") && has("ld-") && has("libc."), "{names:?}");
     assert!(pieces.keys().all(|path| !path.starts_with("/etc")), "{:?}", pieces.keys());
 }
 
 #[test]
 fn no_file_that_root_alone_may_read_and_nothing_outside_the_program_areas() {
-    let content = EtcContent::FirstOf(vec!["/etc/shadow".into()]);
-    let tree = |path: &str| WantedTree { path: path.into(), skip: Vec::new() };
-    let wanted = Wanted {
-        trees: vec![tree("/etc"), tree("/var/log"), tree("/no/such/tree")],
-        etc: vec![EtcFile { name: "secret".into(), content }],
-        ..Wanted::default()
-    };
-    let plan = plan(&wanted);
+    let plan = plan(
+        r#"tree = [{ path = "/etc", reason = "-" }, { path = "/var/log", reason = "-" },
+                   { path = "/no/such/tree", reason = "-" }]
+           etc = [{ name = "secret", from = ["/etc/shadow"], reason = "-" }]"#,
+    );
     assert!(plan.pieces.keys().all(|path| !path.starts_with("/etc") && !path.starts_with("/var")));
     for name in ["/etc/secret", "/etc", "/var/log", "/no/such/tree"] {
         let told = plan.skipped.iter().any(|line| line.starts_with(&format!("{name}: ")));
