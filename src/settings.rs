@@ -250,8 +250,9 @@ fn list(
     Ok(value.map(|value| value.split(',').map(|name| name.trim().to_owned()).collect()))
 }
 
+/// What JSON escapes, TOML reads back.
 fn quoted(text: &str) -> String {
-    toml::Value::String(text.to_owned()).to_string()
+    serde_json::Value::from(text).to_string()
 }
 
 #[cfg(test)]
