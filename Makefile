@@ -49,9 +49,9 @@ test: programs clients ## install what the tests need, then run all of them
 check: ## exactly what CI runs
 	@.ci/run
 
-policy: preflight ## check policy/ and print it as docs/policy.md holds it
+policy: preflight ## check policy/ and write docs/policy.md anew
 	$(CARGO) run --locked --quiet --bin primcs -- policy check policy
-	$(CARGO) run --locked --quiet --bin primcs -- policy explain
+	$(CARGO) run --locked --quiet --bin primcs -- policy explain >docs/policy.md
 
 soak: programs ## the concurrency tests, much longer
 	PRIMCS_TEST_PROGRAMS="$(programs)" PRIMCS_TEST_WEAKENED_PROGRAMS="$(weakened)" \
