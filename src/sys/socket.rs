@@ -92,7 +92,9 @@ pub fn receive_packet(
                         packet.descriptors.push(unsafe { OwnedFd::from_raw_fd(number) });
                     }
                 }
-                ControlMessageOwned::ScmCredentials(sender) => packet.sender_pid = Some(sender.pid()),
+                ControlMessageOwned::ScmCredentials(sender) => {
+                    packet.sender_pid = Some(sender.pid())
+                }
                 _ => packet.truncated = true,
             }
         }
