@@ -24,7 +24,7 @@ macro_rules! attempts {
         const NAMES: &[&str] = &[$(stringify!($name)),*];
 
         mod a_run_cannot {
-            $(#[test] fn $name() { super::attempt::try_twice(stringify!($name)); })*
+            $(#[test] fn $name() { super::isolation::attempt::try_twice(stringify!($name)); })*
         }
     };
 }
@@ -91,9 +91,7 @@ attempts! {
 }
 
 #[cfg(test)]
-#[path = "isolation/attempt.rs"]
-mod attempt;
-
-#[cfg(test)]
-#[path = "isolation/views.rs"]
-mod views;
+mod isolation {
+    pub(crate) mod attempt;
+    pub(crate) mod views;
+}

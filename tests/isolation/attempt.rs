@@ -12,8 +12,8 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
-use super::support::programs::{Build, finish, primcs, state_dir, weaken};
-use super::support::{mcp, server};
+use crate::support::programs::{Build, finish, primcs, state_dir, weaken};
+use crate::support::{mcp, server};
 
 /// What every answer of a run ends with.
 const HELD: &str = "HELD\n";
@@ -145,7 +145,7 @@ fn every_attempt_file_is_tried() {
         .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".py").map(str::to_owned))
         .filter(|name| name != "prelude")
         .collect();
-    let tried = super::NAMES.iter().map(|name| (*name).to_owned()).collect();
+    let tried = crate::NAMES.iter().map(|name| (*name).to_owned()).collect();
     assert_eq!(files, tried);
 }
 
@@ -161,7 +161,7 @@ fn every_attempt_names_barriers_that_exist() {
             .split_whitespace()
             .collect()
     });
-    for name in super::NAMES {
+    for name in crate::NAMES {
         for barrier in read(name).stopped_by {
             let known = BARRIERS.contains(barrier.as_str()) || barrier.starts_with("seccomp:");
             assert!(known, "{name}.py names the barrier {barrier:?}, which nothing can remove");

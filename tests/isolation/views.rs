@@ -5,8 +5,8 @@
 
 use std::fs;
 
-use super::support::mcp;
-use super::support::server;
+use crate::support::mcp;
+use crate::support::server;
 
 fn lines(code: &str) -> Vec<String> {
     let answer = mcp::run(server::shared().address, code).expect("ok");
@@ -73,13 +73,13 @@ fn every_mount_of_a_run_ignores_setuid_and_devices() {
 
 #[test]
 fn a_run_mounts_nothing_on_the_host() {
-    let before = super::support::processes::host_mounts();
+    let before = crate::support::processes::host_mounts();
     let code = "import sys\nprint('there', flush=True)\nimport time\ntime.sleep(0.5)";
     let mut stream = mcp::Call::new(code)
         .with_progress()
         .stream(server::shared().address, mcp::Era::Modern);
     stream.wait_for("there");
-    assert_eq!(super::support::processes::host_mounts(), before, "while it runs");
+    assert_eq!(crate::support::processes::host_mounts(), before, "while it runs");
     stream.answer().expect("ok");
-    assert_eq!(super::support::processes::host_mounts(), before, "afterwards");
+    assert_eq!(crate::support::processes::host_mounts(), before, "afterwards");
 }
