@@ -7,14 +7,8 @@
 #![forbid(unsafe_code)]
 
 #[cfg(test)]
-mod support {
-    #![allow(dead_code, reason = "shared; each test program uses a part")]
-    pub(crate) mod http;
-    pub(crate) mod mcp;
-    pub(crate) mod processes;
-    pub(crate) mod programs;
-    pub(crate) mod server;
-}
+#[path = "support/support.rs"]
+mod support;
 
 /// The attempts: one test each, named like its file.
 #[cfg(test)]
@@ -24,7 +18,7 @@ macro_rules! attempts {
         const NAMES: &[&str] = &[$(stringify!($name)),*];
 
         mod a_run_cannot {
-            $(#[test] fn $name() { super::isolation::attempt::try_twice(stringify!($name)); })*
+            $(#[test] fn $name() { super::attempt::try_twice(stringify!($name)); })*
         }
     };
 }
@@ -91,7 +85,9 @@ attempts! {
 }
 
 #[cfg(test)]
-mod isolation {
-    pub(crate) mod attempt;
-    pub(crate) mod views;
-}
+#[path = "isolation/attempt.rs"]
+mod attempt;
+
+#[cfg(test)]
+#[path = "isolation/views.rs"]
+mod views;

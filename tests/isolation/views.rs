@@ -15,7 +15,9 @@ fn lines(code: &str) -> Vec<String> {
 
 #[test]
 fn a_run_has_one_ordinary_id_and_no_groups() {
-    let map = lines("import os\nprint(open('/proc/self/uid_map').read().split())\nprint(open('/proc/self/gid_map').read().split())\nprint(os.getresuid(), os.getresgid(), os.getgroups())");
+    let map = lines(
+        "import os\nprint(open('/proc/self/uid_map').read().split())\nprint(open('/proc/self/gid_map').read().split())\nprint(os.getresuid(), os.getresgid(), os.getgroups())",
+    );
     for map in &map[..2] {
         let fields: Vec<_> = map.trim_matches(['[', ']']).split(", ").collect();
         assert_eq!(fields.len(), 3, "one line of three: {map}");
@@ -35,14 +37,17 @@ fn a_run_is_at_the_root_of_its_control_groups() {
 #[test]
 fn a_run_does_not_learn_the_name_of_its_host() {
     let host = fs::read_to_string("/proc/sys/kernel/hostname").expect("a host name");
-    let seen = lines("import socket, platform\nprint(socket.gethostname())\nprint(platform.node())");
+    let seen =
+        lines("import socket, platform\nprint(socket.gethostname())\nprint(platform.node())");
     assert!(seen.iter().all(|name| name == "sandbox"), "{seen:?}");
     assert_ne!(host.trim(), "sandbox", "this host's own name makes the test blind");
 }
 
 #[test]
 fn a_run_sees_only_its_own_processes() {
-    let seen = lines("import os\nprint(os.getpid(), os.getppid(), sorted(int(p) for p in os.listdir('/proc') if p.isdigit()))");
+    let seen = lines(
+        "import os\nprint(os.getpid(), os.getppid(), sorted(int(p) for p in os.listdir('/proc') if p.isdigit()))",
+    );
     assert_eq!(seen, ["2 1 [1, 2]"]);
 }
 
@@ -75,9 +80,8 @@ fn every_mount_of_a_run_ignores_setuid_and_devices() {
 fn a_run_mounts_nothing_on_the_host() {
     let before = crate::support::processes::host_mounts();
     let code = "import sys\nprint('there', flush=True)\nimport time\ntime.sleep(0.5)";
-    let mut stream = mcp::Call::new(code)
-        .with_progress()
-        .stream(server::shared().address, mcp::Era::Modern);
+    let mut stream =
+        mcp::Call::new(code).with_progress().stream(server::shared().address, mcp::Era::Modern);
     stream.wait_for("there");
     assert_eq!(crate::support::processes::host_mounts(), before, "while it runs");
     stream.answer().expect("ok");

@@ -31,10 +31,8 @@ impl Connection {
             .then(|| format!("Host: {address}\r\n"));
         let named = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
         let lines: String = host.into_iter().chain(named).collect();
-        let text = format!(
-            "{method} {path} HTTP/1.1\r\n{lines}Content-Length: {}\r\n\r\n",
-            body.len()
-        );
+        let text =
+            format!("{method} {path} HTTP/1.1\r\n{lines}Content-Length: {}\r\n\r\n", body.len());
         let mut bytes = text.into_bytes();
         bytes.extend_from_slice(body);
         self.stream.get_mut().write_all(&bytes).expect("sending the request");

@@ -146,8 +146,9 @@ impl Progress {
 
 impl Stream {
     fn new(response: Response) -> Self {
-        let events =
-            response.header("content-type").is_some_and(|kind| kind.starts_with("text/event-stream"));
+        let events = response
+            .header("content-type")
+            .is_some_and(|kind| kind.starts_with("text/event-stream"));
         Self { response, events, over: false, seen: Vec::new(), started: Instant::now() }
     }
 
@@ -163,7 +164,8 @@ impl Stream {
         if !self.events {
             self.over = true;
             let mut text = String::new();
-            std::io::Read::read_to_string(&mut self.response.body, &mut text).expect("reading JSON");
+            std::io::Read::read_to_string(&mut self.response.body, &mut text)
+                .expect("reading JSON");
             let status = self.response.status;
             return Some(serde_json::from_str(&text).unwrap_or_else(|error| {
                 panic!("HTTP {status}, and the body is not JSON ({error}): {text:?}")

@@ -81,7 +81,8 @@ fn cgroup_directory(line: &str) -> Option<PathBuf> {
         let wanted = if controllers.is_empty() {
             kind == "cgroup2"
         } else {
-            kind == "cgroup" && controllers.split(',').all(|one| options.split(',').any(|o| o == one))
+            kind == "cgroup"
+                && controllers.split(',').all(|one| options.split(',').any(|o| o == one))
         };
         let point = before.split(' ').nth(4)?;
         wanted.then(|| PathBuf::from(format!("{point}{path}")))

@@ -110,7 +110,12 @@ pub(crate) fn finish(command: &mut Command, input: &str) -> Finished {
     let _ = stdin.write_all(input.as_bytes());
     drop(stdin);
     let mut stdout = Vec::new();
-    child.stdout.take().expect("stdout is a pipe").read_to_end(&mut stdout).expect("reading stdout");
+    child
+        .stdout
+        .take()
+        .expect("stdout is a pipe")
+        .read_to_end(&mut stdout)
+        .expect("reading stdout");
     let status = child.wait().expect("waiting for primcs");
     let stderr = errors.join().expect("stderr reader").expect("reading stderr");
     Finished { status, stdout, stderr, took: started.elapsed() }
@@ -119,7 +124,8 @@ pub(crate) fn finish(command: &mut Command, input: &str) -> Finished {
 /// Starts `command` so that it gets SIGTERM when this test program ends, however it ends: a shell
 /// between the two waits for the end of its stdin. Returns that shell and the pid of the program.
 pub(crate) fn start_guarded(command: &Command) -> (Child, i32) {
-    const GUARD: &str = "exec 3<&0; \"$@\" </dev/null & echo $!; read -r _ <&3; kill -TERM $! 2>/dev/null; wait $!";
+    const GUARD: &str =
+        "exec 3<&0; \"$@\" </dev/null & echo $!; read -r _ <&3; kill -TERM $! 2>/dev/null; wait $!";
     let mut guarded = Command::new("/bin/sh");
     guarded.args(["-c", GUARD, "sh"]).arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
