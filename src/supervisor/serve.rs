@@ -296,8 +296,8 @@ impl Serving {
             };
             self.outbox.push(answer, vec![]);
         }
-        if asked {
-            self.outbox.push(ToServer::Probed { failure }, vec![]);
+        for _ in 0..asked {
+            self.outbox.push(ToServer::Probed { failure: failure.clone() }, vec![]);
         }
     }
 
