@@ -136,7 +136,8 @@ fn digest(texts: &[(&'static str, &str)]) -> String {
         hash.update(format!("{name}\0{}\0", text.len()));
         hash.update(text);
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    let hex = |byte: &u8| [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16));
+    hash.finalize().iter().flat_map(hex).flatten().collect()
 }
 
 const FILES: [(&str, &str); 5] = [

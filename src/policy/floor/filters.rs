@@ -4,15 +4,15 @@
 
 use std::collections::BTreeSet;
 
-use super::{FloorError, demand};
+use super::{File, FloorError};
 use crate::policy::seccomp::clause::Test;
 use crate::policy::seccomp::constants::constant;
 use crate::policy::seccomp::{Allow, Call, Decision, Filter};
 
-const RUN: &str = "seccomp-run.toml";
-const SERVER: &str = "seccomp-server.toml";
+const RUN: File = File("seccomp-run.toml");
+const SERVER: File = File("seccomp-server.toml");
 
-pub(super) fn run(filter: &Filter) -> Result<(), FloorError> {
+pub(super) fn check_run(filter: &Filter) -> Result<(), FloorError> {
     common(RUN, filter)?;
     one_of(RUN, filter, "socketpair", 0, &["AF_UNIX"])?;
     for call in SELF_ONLY {
@@ -39,7 +39,7 @@ pub(super) fn run(filter: &Filter) -> Result<(), FloorError> {
     )
 }
 
-pub(super) fn server(filter: &Filter) -> Result<(), FloorError> {
+pub(super) fn check_server(filter: &Filter) -> Result<(), FloorError> {
     common(SERVER, filter)?;
     for name in NEVER_FOR_SERVER {
         never(SERVER, filter, name)?;
@@ -47,8 +47,7 @@ pub(super) fn server(filter: &Filter) -> Result<(), FloorError> {
     for line in lines(filter, "clone") {
         let threads_only = tests(line, 0)
             .any(|test| matches!(test, Test::HasAll(bits) if bits & bit("CLONE_THREAD") != 0));
-        demand(
-            SERVER,
+        SERVER.demand(
             "allow clone",
             threads_only,
             "must demand `flags has all of CLONE_THREAD`: the server starts no process",
@@ -57,8 +56,7 @@ pub(super) fn server(filter: &Filter) -> Result<(), FloorError> {
     for line in lines(filter, "mmap").chain(lines(filter, "mprotect")) {
         let no_code = tests(line, 2)
             .any(|test| matches!(test, Test::HasNone(bits) if bits & bit("PROT_EXEC") != 0));
-        demand(
-            SERVER,
+        SERVER.demand(
             "allow mmap, mprotect",
             no_code,
             "must demand `prot has none of PROT_EXEC`: the server makes no new code",
@@ -67,17 +65,16 @@ pub(super) fn server(filter: &Filter) -> Result<(), FloorError> {
     Ok(())
 }
 
-fn common(file: &'static str, filter: &Filter) -> Result<(), FloorError> {
+fn common(file: File, filter: &Filter) -> Result<(), FloorError> {
     let silent = filter.otherwise.errno.number() == 0;
-    demand(file, "otherwise", !silent, "must be an error; use ENOSYS")?;
+    file.demand("otherwise", !silent, "must be an error; use ENOSYS")?;
     for name in NEVER {
         never(file, filter, name)?;
     }
     for line in lines(filter, "clone") {
         let closed = tests(line, 0)
             .any(|test| matches!(test, Test::HasNone(bits) if bits & namespaces() == namespaces()));
-        demand(
-            file,
+        file.demand(
             "allow clone",
             closed,
             "must demand `flags has none of` every CLONE_NEW flag: no run makes namespaces",
@@ -98,10 +95,9 @@ fn common(file: &'static str, filter: &Filter) -> Result<(), FloorError> {
     Ok(())
 }
 
-fn never(file: &'static str, filter: &Filter, name: &str) -> Result<(), FloorError> {
+fn never(file: File, filter: &Filter, name: &str) -> Result<(), FloorError> {
     let allowed = lines(filter, name).next().is_some();
-    demand(
-        file,
+    file.demand(
         &format!("allow {name}"),
         !allowed,
         "may never be allowed, whatever its arguments; remove the line",
@@ -110,7 +106,7 @@ fn never(file: &'static str, filter: &Filter, name: &str) -> Result<(), FloorErr
 
 /// Every line that allows the call must hold this argument to some of these values.
 fn one_of(
-    file: &'static str,
+    file: File,
     filter: &Filter,
     name: &str,
     index: u8,
@@ -123,14 +119,14 @@ fn one_of(
         let problem = format!(
             "must hold argument {index} to the values of the embedded file; copy its condition"
         );
-        demand(file, &format!("allow {name}"), held, &problem)?;
+        file.demand(&format!("allow {name}"), held, &problem)?;
     }
     Ok(())
 }
 
 /// The call must not be allowed with these arguments, the others being 0.
 fn refused(
-    file: &'static str,
+    file: File,
     filter: &Filter,
     name: &str,
     arguments: &[(&str, usize, &str)],
@@ -146,7 +142,7 @@ fn refused(
     }
     let holds = filter.decide(call, &values) != Decision::Allow;
     let problem = format!("lets {} through; add a condition that excludes it", shown.join(", "));
-    demand(file, &format!("allow {name}"), holds, &problem)
+    file.demand(&format!("allow {name}"), holds, &problem)
 }
 
 fn lines<'a>(filter: &'a Filter, name: &str) -> impl Iterator<Item = &'a Allow> {

@@ -66,14 +66,6 @@ macro_rules! constants {
     };
 }
 
-/// libc gives these as different integer types; all are small and not negative but `PER_QUERY`.
-#[expect(
-    clippy::as_conversions,
-    clippy::cast_sign_loss,
-    clippy::cast_lossless,
-    clippy::unnecessary_cast,
-    reason = "constants known when this is compiled; a From would need one form for each type"
-)]
 #[rustfmt::skip]
 const CONSTANTS: &[(&str, u64)] = constants![
     AF_INET, AF_INET6, AF_UNIX, CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS,

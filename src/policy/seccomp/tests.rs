@@ -33,7 +33,7 @@ fn interpret(program: &Program, arch: u32, number: i64, arguments: &[u64; 6]) ->
     data.extend_from_slice(&u32::try_from(number).unwrap().to_le_bytes());
     data.extend_from_slice(&arch.to_le_bytes());
     data.extend_from_slice(&[0; 8]);
-    arguments.iter().for_each(|argument| data.extend_from_slice(&argument.to_le_bytes()));
+    data.extend(arguments.iter().flat_map(|argument| argument.to_le_bytes()));
     let (mut at, mut accumulator) = (0, 0);
     loop {
         let step = &program[at];
