@@ -99,11 +99,11 @@ impl Policy {
         let [limits, mounts, process, seccomp_run, seccomp_server] = texts;
         let policy = Self {
             digest: digest(&texts),
+            limits: parse(limits)?,
+            mounts: parse(mounts)?,
+            process: parse(process)?,
             seccomp_run: filter(seccomp_run)?,
             seccomp_server: filter(seccomp_server)?,
-            mounts: parse(mounts)?,
-            limits: parse(limits)?,
-            process: parse(process)?,
         };
         floor::check(&policy)?;
         Ok(policy)

@@ -26,6 +26,9 @@ pub(super) fn check_run(filter: &Filter) -> Result<(), FloorError> {
     refused(RUN, filter, "mmap", &[("flags", 3, "MAP_HUGETLB")])?;
     refused(RUN, filter, "memfd_create", &[("flags", 1, "MFD_HUGETLB")])?;
     refused(RUN, filter, "fadvise64", &[("advice", 3, "POSIX_FADV_DONTNEED")])?;
+    for command in ["F_NOTIFY", "F_SETLEASE"] {
+        refused(RUN, filter, "fcntl", &[("cmd", 1, command)])?;
+    }
     for (call, index) in [("sendto", 3), ("sendmsg", 2), ("sendmmsg", 3)] {
         refused(RUN, filter, call, &[("flags", index, "MSG_ZEROCOPY")])?;
     }
@@ -195,7 +198,7 @@ const NEVER: &[&str] = &[
     "io_uring_enter", "io_uring_register", "sendfile", "splice", "vmsplice", "tee", "copy_file_range",
     "init_module", "finit_module", "delete_module", "kexec_load", "kexec_file_load", "reboot", "swapon",
     "swapoff", "quotactl", "quotactl_fd", "acct", "syslog", "settimeofday", "clock_settime",
-    "clock_adjtime", "adjtimex", "iopl", "ioperm", "modify_ldt", "fanotify_init", "fanotify_mark",
+    "clock_adjtime", "adjtimex", "iopl", "ioperm", "modify_ldt", "fanotify_init", "inotify_init", "inotify_init1", "inotify_add_watch", "fanotify_mark",
     "lookup_dcookie", "move_pages", "migrate_pages", "mbind", "set_mempolicy", "get_mempolicy", "mlockall",
     "mincore", "sethostname", "setdomainname", "vhangup", "capset", "setgroups", "sync", "syncfs",
 ];

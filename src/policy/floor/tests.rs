@@ -215,6 +215,7 @@ fn no_condition_on_arguments_can_be_dropped_or_widened() {
         "sendto",
         "sendmmsg",
         "madvise",
+        "fcntl",
         "mmap",
         "memfd_create",
         "fadvise64",
