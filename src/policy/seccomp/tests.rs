@@ -199,6 +199,10 @@ fn conditions_on_one_call_add_up() {
         { call = "setsockopt", when = ["level == IPPROTO_TCP", "optname == TCP_NODELAY"], else = "EPERM", reason = "r" },
         { call = "prlimit64", when = ["pid == 0", "resource != RLIMIT_CORE"], else = "EPERM", reason = "r" },
         { call = "prlimit64", when = ["new_limit == NULL"], else = "EPERM", reason = "r" },
+        { call = "ioctl", when = ["request != TIOCSTI"], else = "EPERM", reason = "r" },
+        { call = "ioctl", when = ["request == TCGETS"], else = "EPERM", reason = "r" },
+        { call = "mmap", when = ["flags has none of MAP_HUGETLB"], else = "EPERM", reason = "r" },
+        { call = "mmap", when = ["flags != MAP_HUGETLB"], else = "EPERM", reason = "r" },
         { call = "clone", when = ["flags has all of CLONE_VM | CLONE_THREAD", "flags has none of CLONE_NEWUSER"], else = "0", reason = "r" },
     ]"#;
     let filter = filter(rules).unwrap();
