@@ -1,1 +1,111 @@
-//! x
+//! The unprivileged half: command line, MCP over HTTP and stdio, queue, output. Start at [`run`].
+//!
+//! ```text
+//! arguments -> host (start: split and drop; settings, policy; welcome) -> assemble (confine, runtime)
+//!   -> doors (serve, stdio) -> http | stdio -> mcp -> tool -> run -> supervisor_client
+//!   -> cli_run | doctor        output, live -> progress        result -> readable
+//! ```
+//!
+//! Trusts the supervisor and the operator; nothing that a client or a run says.
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod assemble;
+mod cli_run;
+mod dedent;
+mod doctor;
+mod doors;
+mod error;
+mod explain;
+mod first_screen;
+mod health;
+mod hints;
+mod host;
+mod http;
+mod live;
+mod log;
+mod mcp;
+mod metrics;
+mod output;
+mod policy_files;
+mod principal;
+mod progress;
+mod queue;
+mod readable;
+mod result;
+mod run;
+mod schema;
+mod self_confine;
+mod start;
+mod stdio;
+mod supervisor_client;
+mod terminal;
+mod tool;
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use arguments::{Arguments, Command};
+
+/// Why a command did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Host(#[from] host::HostError),
+    #[error(transparent)]
+    Assemble(#[from] assemble::AssembleError),
+    #[error(transparent)]
+    Door(#[from] doors::DoorError),
+    #[error(transparent)]
+    Run(#[from] cli_run::RunError),
+    #[error(transparent)]
+    Explain(#[from] crate::policy::explain::UnknownName),
+    #[error("cannot write")]
+    Write(#[source] io::Error),
+}
+
+/// Does what the command line says; the exit status is for the shell.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let command = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments.command,
+        Err(error) => {
+            // Nothing can be done about a closed stderr.
+            drop(error.print());
+            return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    let failed = if matches!(command, Command::Run(_)) { cli_run::FAILED } else { 1 };
+    let done = match command {
+        Command::Serve(arguments) => doors::serve(&arguments),
+        Command::Stdio(arguments) => doors::stdio(&arguments),
+        Command::Run(arguments) => cli_run::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Policy(command) => explain::policy(&command),
+        Command::Config(command) => explain::config(&command),
+    };
+    done.unwrap_or_else(|failure| {
+        drop(writeln!(io::stderr(), "primcs: {}", told(&failure)));
+        ExitCode::from(failed)
+    })
+}
+
+/// The failure with its causes, once, and the next thing to do where somebody said one.
+fn told(failure: &Failure) -> String {
+    let mut text = failure.to_string();
+    let mut cause = std::error::Error::source(failure);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    if let Failure::Host(host::HostError::Connect(supervisor_client::ConnectError::Unable {
+        next,
+        ..
+    })) = failure
+    {
+        text = format!("{text}\nnext: {next}");
+    }
+    text
+}

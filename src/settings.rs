@@ -1,1 +1,290 @@
-//! x
+//! Settings: what an operator may choose, from four places. Flag wins over `PRIMCS_*` environment,
+//! environment over file, file over default; an unknown key is an error.
+//!
+//! Both halves read this, each on its own side of the line: no runtime, no argument parser, no
+//! decision about privilege. The text of a file is trusted only after its owner was checked.
+#![forbid(unsafe_code)]
+
+use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// One layer of settings; what is absent is left to the layer below.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Where the private copy of the system lives.
+    pub state_dir: Option<PathBuf>,
+    /// Folder whose files replace those of the built-in policy.
+    pub policy: Option<PathBuf>,
+    /// Which Python runs the code.
+    pub python: Option<PathBuf>,
+    /// Runs at once, at most; policy and memory may allow fewer.
+    pub max_runs: Option<u32>,
+    /// Run without cgroups; every result then says that limits are not hard.
+    pub allow_soft_limits: Option<bool>,
+    /// Address of the HTTP door.
+    pub listen: Option<SocketAddr>,
+    /// Listen beyond loopback although anyone who reaches the port can run code.
+    pub allow_unauthenticated: Option<bool>,
+    /// URL under which clients reach the server, when it is not the address listened on.
+    pub public_url: Option<String>,
+    /// Further `Host` values that are answered.
+    pub allowed_hosts: Option<Vec<String>>,
+    /// Web origins whose pages may call.
+    pub allowed_origins: Option<Vec<String>>,
+    /// Wall clock of a call that names none, in seconds.
+    pub timeout_s: Option<u64>,
+    /// Most bytes of each stream in a result; lowers the 1 MiB of the contract, never raises it.
+    pub max_output: Option<usize>,
+    /// Log filter, such as `info` or `primcs=debug`.
+    pub log: Option<String>,
+    /// How answers are shaped.
+    pub results: Option<ResultSettings>,
+}
+
+/// The `[results]` table.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResultSettings {
+    /// Clients that drop images when structured content stands beside them.
+    pub content_only_clients: Option<Vec<String>>,
+}
+
+/// Why settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// Not TOML, an unknown key or a value of the wrong kind.
+    #[error("the configuration cannot be used: {0}")]
+    Malformed(String),
+    /// An environment variable holds something else than it should.
+    #[error("{name}={value} cannot be used: {want}")]
+    Environment {
+        /// Of the variable.
+        name: &'static str,
+        /// What it holds.
+        value: String,
+        /// What it should hold.
+        want: &'static str,
+    },
+}
+
+/// Where the value in force came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The command line.
+    Flag,
+    /// A `PRIMCS_*` variable, or `PORT`.
+    Environment,
+    /// The configuration file.
+    File,
+    /// Nobody said anything.
+    Default,
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Flag => "flag",
+            Self::Environment => "environment",
+            Self::File => "file",
+            Self::Default => "default",
+        })
+    }
+}
+
+/// Where the HTTP door stands unless told otherwise.
+pub const DEFAULT_LISTEN: SocketAddr =
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), DEFAULT_PORT);
+
+const DEFAULT_PORT: u16 = 9000;
+
+impl Settings {
+    /// Reads the text of a configuration file.
+    pub fn parse(text: &str) -> Result<Self, SettingsError> {
+        toml::from_str(text).map_err(|error| SettingsError::Malformed(error.to_string()))
+    }
+
+    /// Reads `PRIMCS_*` and `PORT`; `get` is the environment, so that tests need not change it.
+    pub fn from_environment(
+        get: impl Fn(&'static str) -> Option<OsString>,
+    ) -> Result<Self, SettingsError> {
+        let path = |name| get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let port: Option<u16> = parsed(&get, "PORT", "a port number")?;
+        let listen = parsed(&get, "PRIMCS_LISTEN", "an address and port such as 127.0.0.1:9000")?;
+        Ok(Self {
+            state_dir: path("PRIMCS_STATE_DIR"),
+            policy: path("PRIMCS_POLICY"),
+            python: path("PRIMCS_PYTHON"),
+            max_runs: parsed(&get, "PRIMCS_MAX_RUNS", "a number")?,
+            allow_soft_limits: parsed(&get, "PRIMCS_ALLOW_SOFT_LIMITS", "true or false")?,
+            listen: listen.or(port.map(|port| SocketAddr::new(DEFAULT_LISTEN.ip(), port))),
+            allow_unauthenticated: parsed(&get, "PRIMCS_ALLOW_UNAUTHENTICATED", "true or false")?,
+            public_url: parsed(&get, "PRIMCS_PUBLIC_URL", "a URL")?,
+            allowed_hosts: list(&get, "PRIMCS_ALLOWED_HOSTS")?,
+            allowed_origins: list(&get, "PRIMCS_ALLOWED_ORIGINS")?,
+            timeout_s: parsed(&get, "PRIMCS_TIMEOUT", "whole seconds")?,
+            max_output: parsed(&get, "PRIMCS_MAX_OUTPUT", "a number of bytes")?,
+            log: parsed(&get, "PRIMCS_LOG", "a log filter such as info")?,
+            results: None,
+        })
+    }
+
+    /// What this layer says, and below it what `lower` says.
+    #[must_use]
+    pub fn over(self, lower: Self) -> Self {
+        let results = self.results.unwrap_or_default();
+        let lower_results = lower.results.unwrap_or_default();
+        Self {
+            state_dir: self.state_dir.or(lower.state_dir),
+            policy: self.policy.or(lower.policy),
+            python: self.python.or(lower.python),
+            max_runs: self.max_runs.or(lower.max_runs),
+            allow_soft_limits: self.allow_soft_limits.or(lower.allow_soft_limits),
+            listen: self.listen.or(lower.listen),
+            allow_unauthenticated: self.allow_unauthenticated.or(lower.allow_unauthenticated),
+            public_url: self.public_url.or(lower.public_url),
+            allowed_hosts: self.allowed_hosts.or(lower.allowed_hosts),
+            allowed_origins: self.allowed_origins.or(lower.allowed_origins),
+            timeout_s: self.timeout_s.or(lower.timeout_s),
+            max_output: self.max_output.or(lower.max_output),
+            log: self.log.or(lower.log),
+            results: Some(ResultSettings {
+                content_only_clients: results
+                    .content_only_clients
+                    .or(lower_results.content_only_clients),
+            }),
+        }
+    }
+
+    /// Name and value of every setting, as `config show` prints them; `None` where nobody said.
+    #[must_use]
+    pub fn rows(&self) -> Vec<(&'static str, Option<String>)> {
+        let path =
+            |value: &Option<PathBuf>| value.as_ref().map(|path| quoted(&path.to_string_lossy()));
+        let names = |value: &Option<Vec<String>>| {
+            value.as_ref().map(|names| {
+                format!(
+                    "[{}]",
+                    names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ")
+                )
+            })
+        };
+        vec![
+            ("state_dir", path(&self.state_dir)),
+            ("policy", path(&self.policy)),
+            ("python", path(&self.python)),
+            ("max_runs", self.max_runs.map(|value| value.to_string())),
+            ("allow_soft_limits", self.allow_soft_limits.map(|value| value.to_string())),
+            ("listen", self.listen.map(|value| quoted(&value.to_string()))),
+            ("allow_unauthenticated", self.allow_unauthenticated.map(|value| value.to_string())),
+            ("public_url", self.public_url.as_deref().map(quoted)),
+            ("allowed_hosts", names(&self.allowed_hosts)),
+            ("allowed_origins", names(&self.allowed_origins)),
+            ("timeout_s", self.timeout_s.map(|value| value.to_string())),
+            ("max_output", self.max_output.map(|value| value.to_string())),
+            ("log", self.log.as_deref().map(quoted)),
+            (
+                "results.content_only_clients",
+                names(&self.results.clone().unwrap_or_default().content_only_clients),
+            ),
+        ]
+    }
+}
+
+/// The configuration file in force when none is named: `/etc/primcs/primcs.toml` for root, the
+/// user's own otherwise. It need not exist.
+#[must_use]
+pub fn default_config_file(
+    root: bool,
+    get: impl Fn(&'static str) -> Option<OsString>,
+) -> Option<PathBuf> {
+    if root {
+        return Some(PathBuf::from("/etc/primcs/primcs.toml"));
+    }
+    Some(base(&get, "XDG_CONFIG_HOME", ".config")?.join("primcs/primcs.toml"))
+}
+
+/// The state directory when none is named: `/var/lib/primcs` for root, the user's own otherwise.
+#[must_use]
+pub fn default_state_dir(
+    root: bool,
+    get: impl Fn(&'static str) -> Option<OsString>,
+) -> Option<PathBuf> {
+    if root {
+        return Some(PathBuf::from("/var/lib/primcs"));
+    }
+    Some(base(&get, "XDG_STATE_HOME", ".local/state")?.join("primcs"))
+}
+
+fn base(
+    get: &impl Fn(&'static str) -> Option<OsString>,
+    variable: &'static str,
+    below_home: &str,
+) -> Option<PathBuf> {
+    // The XDG specification says that a relative path is to be ignored.
+    let absolute = |name| get(name).map(PathBuf::from).filter(|path| Path::is_absolute(path));
+    absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(below_home)))
+}
+
+fn parsed<T: std::str::FromStr>(
+    get: &impl Fn(&'static str) -> Option<OsString>,
+    name: &'static str,
+    want: &'static str,
+) -> Result<Option<T>, SettingsError> {
+    let Some(value) = get(name).filter(|value| !value.is_empty()) else { return Ok(None) };
+    let value = value.to_string_lossy().into_owned();
+    match value.parse() {
+        Ok(parsed) => Ok(Some(parsed)),
+        Err(_) => Err(SettingsError::Environment { name, value, want }),
+    }
+}
+
+fn list(
+    get: &impl Fn(&'static str) -> Option<OsString>,
+    name: &'static str,
+) -> Result<Option<Vec<String>>, SettingsError> {
+    let value: Option<String> = parsed(get, name, "names separated by commas")?;
+    Ok(value.map(|value| value.split(',').map(|name| name.trim().to_owned()).collect()))
+}
+
+/// What JSON escapes, TOML reads back.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_is_an_error_that_names_it() {
+        let error = Settings::parse("max_rums = 3").unwrap_err().to_string();
+        assert!(error.contains("max_rums"), "{error}");
+    }
+
+    #[test]
+    fn the_port_of_the_first_primcs_still_moves_the_door() {
+        let get = |name| (name == "PORT").then(|| OsString::from("8123"));
+        let listen = Settings::from_environment(get).unwrap().listen.unwrap();
+        assert_eq!(listen, "127.0.0.1:8123".parse().unwrap());
+    }
+
+    #[test]
+    fn a_higher_layer_wins_and_a_lower_one_fills_in() {
+        let flags = Settings { max_runs: Some(1), ..Settings::default() };
+        let file = Settings::parse("max_runs = 9\npython = \"/usr/bin/python3\"").unwrap();
+        let both = flags.over(file);
+        assert_eq!(both.max_runs, Some(1));
+        assert_eq!(both.python.as_deref(), Some(Path::new("/usr/bin/python3")));
+    }
+
+    #[test]
+    fn a_variable_that_is_no_number_is_refused_by_name() {
+        let get = |name| (name == "PRIMCS_MAX_RUNS").then(|| OsString::from("many"));
+        let error = Settings::from_environment(get).unwrap_err().to_string();
+        assert!(error.contains("PRIMCS_MAX_RUNS"), "{error}");
+    }
+}

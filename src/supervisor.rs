@@ -1,1 +1,76 @@
-//! x
+//! The privileged half: one thread, no network, no runtime. [`startup`] makes the host ready,
+//! [`serve`] is the loop, [`runs`] are what it drives, [`nursery`] makes their processes.
+#![forbid(unsafe_code)]
+
+pub mod admission;
+pub mod arguments;
+pub mod base;
+pub mod host;
+pub mod identities;
+pub mod instance;
+pub mod nursery;
+pub mod outbox;
+pub mod plans;
+pub mod probe;
+pub mod runs;
+pub mod serve;
+pub mod settings_file;
+pub mod startup;
+pub mod verdict;
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+
+use crate::sys::descriptors;
+use crate::wire::{self, ToServer, ToSupervisor};
+
+/// The supervisor's life: ready the host, serve, leave nothing.
+#[must_use]
+pub fn run(arguments: Vec<OsString>) -> ExitCode {
+    // A terminal's Ctrl-C is the server's to handle; it tells us.
+    let _already_leader = nix::unistd::setsid();
+    let Ok(server) = descriptors::take_stdin() else {
+        eprintln!("primcs-supervisor: descriptor 0 is not open; it is started by `primcs`, not by hand");
+        return ExitCode::FAILURE;
+    };
+    match startup::ready(arguments) {
+        Ok(ready) => {
+            let cgroup = ready.cgroup.clone();
+            let served = serve::Serving::new(ready, server)
+                .map_err(serve::ServeError::from)
+                .and_then(|serving| serving.until_the_end(&cgroup));
+            match served {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    eprintln!("primcs-supervisor: {}", chain(&error));
+                    ExitCode::FAILURE
+                }
+            }
+        }
+        Err(error) => refuse(&server, &error),
+    }
+}
+
+/// Says why and what to do, to the server and to the log.
+fn refuse(server: &OwnedFd, error: &startup::StartupError) -> ExitCode {
+    let (problem, next) = (chain(error), error.next());
+    eprintln!("primcs-supervisor: {problem}; {next}");
+    // Closing with its hello unread would reset the connection before it reads this. A server that
+    // has gone already has the log.
+    let _hello = wire::receive::<ToSupervisor>(server);
+    let _ = wire::send(server, &ToServer::Unable { problem, next }, &[]);
+    ExitCode::FAILURE
+}
+
+/// An error and its causes on one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

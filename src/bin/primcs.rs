@@ -1,2 +1,8 @@
+//! The unprivileged program: arguments in, exit status out. Everything else is in the library.
 #![forbid(unsafe_code)]
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    primcs::server::run(std::env::args_os())
+}

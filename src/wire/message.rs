@@ -181,7 +181,9 @@ pub struct Started {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ended {
-    /// From `started`.
+    /// From the request; a run that fails early ends without `started`.
+    pub request: u64,
+    /// As in `started`.
     pub run_id: String,
     /// Decided by the supervisor from what the kernel counted.
     pub verdict: Verdict,

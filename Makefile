@@ -1,0 +1,58 @@
+# The chores. `make run` and `make test` are the two that a newcomer needs.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+target := $(or $(CARGO_TARGET_DIR),target)
+programs := $(abspath $(target))/programs
+weakened := $(abspath $(target))/weaken/debug
+export PRIMCS_TEST_CLIENTS ?= $(abspath $(target))/clients
+# What `make run` hands to `primcs serve`, and `make test` to `cargo test`.
+ARGS ?=
+
+.PHONY: help preflight release run programs clients test check policy soak
+
+help: ## say what there is to make
+	@.ci/preflight
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+preflight:
+	@.ci/preflight
+
+# The supervisor first and apart: built together, it would get the server's dependencies.
+release: preflight ## build both programs into target/release
+	$(CARGO) build --locked --release --no-default-features --bin primcs-supervisor
+	$(CARGO) build --locked --release --bin primcs
+
+run: release ## build, then serve MCP on http://127.0.0.1:9000/mcp
+	@exec "$(target)/release/primcs" serve $(ARGS)
+
+# `cargo test` rebuilds every program with the server's features, so what the tests run is put
+# aside first. The weakened twins, for the second half of each isolation attempt, come from the
+# same target directory: only our own crate is compiled once more.
+programs: preflight ## build the programs that the tests run, and their weakened twins
+	$(CARGO) build --locked --no-default-features --features weaken --bin primcs-supervisor
+	$(CARGO) build --locked --features weaken --bin primcs
+	@install -D -t "$(weakened)" "$(target)/debug/primcs" "$(target)/debug/primcs-supervisor"
+	$(CARGO) build --locked --no-default-features --bin primcs-supervisor
+	$(CARGO) build --locked --bin primcs
+	@install -D -t "$(programs)" "$(target)/debug/primcs" "$(target)/debug/primcs-supervisor"
+
+clients: preflight ## install the MCP clients that the tests run
+	@.ci/clients
+
+test: programs clients ## install what the tests need, then run all of them
+	PRIMCS_TEST_PROGRAMS="$(programs)" PRIMCS_TEST_WEAKENED_PROGRAMS="$(weakened)" \
+	  $(CARGO) test --locked $(ARGS)
+
+check: ## exactly what CI runs
+	@.ci/run
+
+policy: preflight ## check policy/ and write docs/policy.md anew
+	$(CARGO) run --locked --quiet --bin primcs -- policy check policy
+	$(CARGO) run --locked --quiet --bin primcs -- policy explain >docs/policy.md
+
+soak: programs ## the concurrency tests, much longer
+	PRIMCS_TEST_PROGRAMS="$(programs)" PRIMCS_TEST_WEAKENED_PROGRAMS="$(weakened)" \
+	  PRIMCS_TEST_SOAK=1 $(CARGO) test --locked --test concurrency -- --nocapture

@@ -1,0 +1,173 @@
+//! The root that every run inherits, made once by the spawner in a mount namespace of its own.
+//! Copied into a run's namespaces its mounts are locked: not even full capabilities in there can
+//! remount, uncover or unmount them. What never changes therefore belongs here.
+#![forbid(unsafe_code)]
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{chdir, pivot_root};
+use serde::{Deserialize, Serialize};
+
+use super::mounts::{EMPTY, STAGING};
+use super::report::{InStep, StepFailure};
+use super::weaken;
+use crate::sys::clone::{Side, fork_process};
+use crate::sys::mount::{NO_EXEC, NO_SETUID, READ_ONLY, add_attributes};
+use crate::sys::signals::exit_now;
+use crate::sys::wait;
+
+/// What the template is made of.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TemplatePlan {
+    /// An empty directory of the host on which it is built; nothing is ever seen there.
+    pub build_at: PathBuf,
+    /// The private copy.
+    pub base: PathBuf,
+    /// Mount attributes of the root itself.
+    pub root_attributes: u64,
+    /// Directories of the private copy, bound read-only, and their mount attributes.
+    pub binds: Vec<(String, u64)>,
+    /// Symbolic links: path, target.
+    pub links: Vec<(String, String)>,
+    /// Device nodes below `/dev`.
+    pub devices: Vec<String>,
+    /// Empty directories on which a run mounts its own.
+    pub mount_points: Vec<String>,
+    /// Read-only files of ours: path, text.
+    pub files: Vec<(String, String)>,
+}
+
+/// Builds the root and enters it. The host's mounts are gone for this process afterwards.
+pub fn build_and_enter(plan: &TemplatePlan) -> Result<(), StepFailure> {
+    unshare(CloneFlags::CLONE_NEWNS).in_step("unshare mount namespace")?;
+    let root = plan.build_at.as_path();
+    mount(
+        Some("tmpfs"),
+        root,
+        Some("tmpfs"),
+        MsFlags::MS_NOSUID,
+        Some("size=1m,nr_inodes=512,mode=755"),
+    )
+    .in_step("mount template root")?;
+    for directory in ["/dev", "/proc", STAGING, EMPTY] {
+        make_directory(root, directory)?;
+    }
+    for target in &plan.mount_points {
+        make_directory(root, target)?;
+    }
+    for (path, attributes) in &plan.binds {
+        bind_base(plan, path, *attributes)?;
+    }
+    for (path, target) in &plan.links {
+        let at = inside(root, path);
+        symlink(target, at).in_step(&format!("link {path}"))?;
+    }
+    for (path, text) in &plan.files {
+        let at = inside(root, path);
+        if let Some(parent) = at.parent() {
+            fs::create_dir_all(parent).in_step(&format!("make {path}"))?;
+        }
+        fs::write(&at, text).in_step(&format!("make {path}"))?;
+    }
+    for name in &plan.devices {
+        bind_device(root, name)?;
+    }
+    mount_dead_proc(&inside(root, "/proc"))?;
+    if weaken::stands("root_read_only") {
+        add_attributes(root, plan.root_attributes, false).in_step("make template read-only")?;
+    }
+    enter(root)
+}
+
+/// Binds one directory of the private copy.
+fn bind_base(plan: &TemplatePlan, path: &str, attributes: u64) -> Result<(), StepFailure> {
+    make_directory(&plan.build_at, path)?;
+    let target = inside(&plan.build_at, path);
+    let from = if weaken::stands("private_copy") {
+        inside(&plan.base, path)
+    } else {
+        PathBuf::from(path)
+    };
+    bind(&from, &target).in_step(&format!("bind {path}"))?;
+    let attributes =
+        if weaken::stands("root_read_only") { attributes } else { attributes & !READ_ONLY };
+    add_attributes(&target, attributes, false).in_step(&format!("mount attributes of {path}"))
+}
+
+/// Binds one device node, the only inodes of the host that a run sees.
+fn bind_device(root: &Path, name: &str) -> Result<(), StepFailure> {
+    let step = format!("bind /dev/{name}");
+    let from = Path::new("/dev").join(name);
+    let target = inside(root, "/dev").join(name);
+    File::create(&target).in_step(&step)?;
+    bind(&from, &target).in_step(&step)?;
+    add_attributes(&target, NO_SETUID | NO_EXEC, false).in_step(&step)
+}
+
+/// A run may mount its own `/proc` only where an uncovered one is visible already. This one belongs
+/// to a pid namespace that is dead, so it shows no process. Read-only it would not
+/// serve: a run could then mount only read-only ones, and not lay its covers.
+fn mount_dead_proc(target: &Path) -> Result<(), StepFailure> {
+    let Side::Parent(_) = fork_process().in_step("fork")? else {
+        let status = in_new_pid_namespace(|| {
+            let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+            Ok(mount(Some("proc"), target, Some("proc"), flags, None::<&str>)?)
+        });
+        exit_now(status);
+    };
+    wait_for_success("mount template /proc")
+}
+
+fn in_new_pid_namespace(act: impl Fn() -> io::Result<()>) -> i32 {
+    let status = |error: &io::Error| error.raw_os_error().unwrap_or(libc::EIO);
+    if let Err(error) = unshare(CloneFlags::CLONE_NEWPID) {
+        return status(&error.into());
+    }
+    match fork_process() {
+        Ok(Side::Child) => exit_now(act().err().map_or(0, |error| status(&error))),
+        Ok(Side::Parent(_)) => match wait::any_child(true) {
+            Ok(Some(exit)) => exit.exit_code.unwrap_or(libc::EIO),
+            Ok(None) => libc::EIO,
+            Err(error) => status(&error),
+        },
+        Err(error) => status(&error),
+    }
+}
+
+fn wait_for_success(step: &str) -> Result<(), StepFailure> {
+    match wait::any_child(true).in_step(step)? {
+        Some(wait::Exit { exit_code: Some(0), .. }) => Ok(()),
+        Some(exit) => Err(StepFailure {
+            step: step.to_owned(),
+            errno: exit.exit_code.unwrap_or(libc::EIO),
+        }),
+        None => Err(StepFailure { step: step.to_owned(), errno: libc::ECHILD }),
+    }
+}
+
+/// Makes the template the root and lets go of the host's.
+fn enter(root: &Path) -> Result<(), StepFailure> {
+    chdir(root).in_step("chdir template")?;
+    pivot_root(".", ".").in_step("pivot_root")?;
+    umount2(".", MntFlags::MNT_DETACH).in_step("detach old root")?;
+    chdir("/").in_step("chdir /")
+}
+
+fn make_directory(root: &Path, path: &str) -> Result<(), StepFailure> {
+    let at = inside(root, path);
+    fs::create_dir_all(&at).in_step(&format!("make {path}"))?;
+    fs::set_permissions(&at, fs::Permissions::from_mode(0o755)).in_step(&format!("make {path}"))
+}
+
+fn inside(root: &Path, path: &str) -> PathBuf {
+    root.join(path.trim_start_matches('/'))
+}
+
+fn bind(from: &Path, target: &Path) -> nix::Result<()> {
+    mount(Some(from), target, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+}

@@ -1,0 +1,294 @@
+//! `primcs run`: one run on the server's own path, without MCP around it.
+#![forbid(unsafe_code)]
+
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Read as _, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value};
+
+use super::Failure;
+use super::arguments::RunArguments;
+use super::assemble::{self, Assembled};
+use super::host::Host;
+use super::live::{Decoder, LiveOutput, Piece, Text};
+use super::output::Stream;
+use super::principal::Principal;
+use super::result::{RunResult, Status};
+use super::terminal::TerminalFilter;
+use super::tool;
+
+/// Why nothing was run. Exit status 125, as for every failure of ours.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RunError {
+    #[error("`{option}` is not available yet")]
+    NotYet { option: &'static str },
+    #[error("cannot read {what}")]
+    Unreadable {
+        what: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{message}. {next}")]
+    Refused { message: String, next: String },
+    #[error("cannot write what the program wrote")]
+    Write(#[source] io::Error),
+}
+
+/// More is refused anyway, and stdin may be endless.
+const MOST_SOURCE_BYTES: u64 = 4 << 20;
+
+pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
+    refuse_what_is_not_there_yet(arguments)?;
+    let began = Instant::now();
+    // Opened as the user who asks, read as the user we become.
+    let source = open_source(arguments)?;
+    let host = Host::split(arguments.host.settings(), arguments.host.config.as_deref())?;
+    let code = read_source(source)?;
+    let connected = host.connect()?;
+    let ready = began.elapsed();
+    let style = Style { json: arguments.json, raw: arguments.raw };
+    let timeout = arguments.timeout;
+    let result =
+        assemble::with_runtime(connected, |assembled| one_run(assembled, code, timeout, style))??;
+    if arguments.timings {
+        say_timings(ready, began.elapsed(), &result).map_err(RunError::Write)?;
+    }
+    Ok(exit_code(&result))
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Style {
+    json: bool,
+    raw: bool,
+}
+
+fn refuse_what_is_not_there_yet(arguments: &RunArguments) -> Result<(), RunError> {
+    let asked = [
+        ("-r", !arguments.requirements.is_empty()),
+        ("-f", !arguments.files.is_empty()),
+        ("-o", arguments.output.is_some()),
+    ];
+    match asked.into_iter().find(|(_, asked)| *asked) {
+        Some((option, _)) => Err(RunError::NotYet { option }),
+        None => Ok(()),
+    }
+}
+
+enum Source {
+    Text(String),
+    File { what: String, file: Box<dyn io::Read> },
+}
+
+fn open_source(arguments: &RunArguments) -> Result<Source, RunError> {
+    if let Some(code) = &arguments.code {
+        return Ok(Source::Text(code.clone()));
+    }
+    let path = arguments.file.as_deref().unwrap_or(Path::new("-"));
+    if path == Path::new("-") {
+        return Ok(Source::File { what: "stdin".to_owned(), file: Box::new(io::stdin()) });
+    }
+    let what = path.display().to_string();
+    match File::open(path) {
+        Ok(file) => Ok(Source::File { what, file: Box::new(file) }),
+        Err(source) => Err(RunError::Unreadable { what, source }),
+    }
+}
+
+fn read_source(source: Source) -> Result<String, RunError> {
+    match source {
+        Source::Text(text) => Ok(text),
+        Source::File { what, file } => {
+            let mut text = String::new();
+            file.take(MOST_SOURCE_BYTES)
+                .read_to_string(&mut text)
+                .map_err(|source| RunError::Unreadable { what, source })?;
+            Ok(text)
+        }
+    }
+}
+
+async fn one_run(
+    assembled: Assembled,
+    code: String,
+    timeout: Option<u64>,
+    style: Style,
+) -> Result<RunResult, RunError> {
+    let Assembled { runner, rules, .. } = assembled;
+    let mut fields = Map::new();
+    fields.insert("code".to_owned(), Value::String(code));
+    if let Some(seconds) = timeout {
+        fields.insert("timeout_s".to_owned(), seconds.into());
+    }
+    let call = tool::parse(&fields, &rules)
+        .map_err(|error| RunError::Refused { message: error.message, next: error.next })?;
+    let live = if style.json { LiveOutput::unwatched() } else { LiveOutput::watched() };
+    // Writing may block for as long as a pager likes, so it has a thread of its own.
+    let showing = tokio::task::spawn_blocking({
+        let (live, handle) = (live.clone(), tokio::runtime::Handle::current());
+        move || Screen::new(style.raw).show_all(&live, &handle)
+    });
+    let interrupted = runner.shutdown.clone();
+    let result = runner.run(call, &Principal::local(), &live, &interrupted).await;
+    match showing.await {
+        Ok(shown) => shown.map_err(RunError::Write)?,
+        Err(error) => return Err(RunError::Write(io::Error::other(error))),
+    }
+    if style.json {
+        let json = serde_json::to_string_pretty(&result).map_err(io::Error::other);
+        json.and_then(|json| writeln!(io::stdout(), "{json}")).map_err(RunError::Write)?;
+    } else {
+        say_verdict(&result).map_err(RunError::Write)?;
+    }
+    Ok(result)
+}
+
+/// Where live output goes.
+struct Screen {
+    stdout: Sink,
+    stderr: Sink,
+    decoder: Decoder,
+    shown: [u64; 2],
+    missing: u64,
+}
+
+/// Bytes as they are, or made harmless for a terminal.
+enum Sink {
+    Raw,
+    Terminal(TerminalFilter),
+}
+
+impl Sink {
+    fn new(raw: bool, terminal: bool) -> Self {
+        if raw || !terminal { Self::Raw } else { Self::Terminal(TerminalFilter::default()) }
+    }
+}
+
+impl Screen {
+    fn new(raw: bool) -> Self {
+        Self {
+            stdout: Sink::new(raw, io::stdout().is_terminal()),
+            stderr: Sink::new(raw, io::stderr().is_terminal()),
+            decoder: Decoder::default(),
+            shown: [0; 2],
+            missing: 0,
+        }
+    }
+
+    fn show_all(mut self, live: &LiveOutput, handle: &tokio::runtime::Handle) -> io::Result<()> {
+        while let Some(piece) = handle.block_on(live.next()) {
+            self.note_gap(&piece);
+            self.show(piece)?;
+        }
+        for text in self.decoder.finish() {
+            self.show_text(&text)?;
+        }
+        if self.missing > 0 {
+            writeln!(
+                io::stderr(),
+                "primcs: {} bytes came too fast and are not shown",
+                self.missing
+            )?;
+        }
+        Ok(())
+    }
+
+    fn note_gap(&mut self, piece: &Piece) {
+        let [stdout, stderr] = &mut self.shown;
+        let shown = match piece.stream {
+            Stream::Stdout => stdout,
+            Stream::Stderr => stderr,
+        };
+        self.missing += piece.offset.saturating_sub(*shown);
+        *shown = piece.offset + u64::try_from(piece.bytes.len()).unwrap_or(u64::MAX);
+    }
+
+    fn show(&mut self, piece: Piece) -> io::Result<()> {
+        let sink = match piece.stream {
+            Stream::Stdout => &self.stdout,
+            Stream::Stderr => &self.stderr,
+        };
+        if matches!(sink, Sink::Raw) {
+            return write_to(piece.stream, &piece.bytes);
+        }
+        match self.decoder.decode(piece) {
+            Some(text) => self.show_text(&text),
+            None => Ok(()),
+        }
+    }
+
+    fn show_text(&mut self, text: &Text) -> io::Result<()> {
+        let sink = match text.stream {
+            Stream::Stdout => &mut self.stdout,
+            Stream::Stderr => &mut self.stderr,
+        };
+        match sink {
+            Sink::Raw => write_to(text.stream, text.text.as_bytes()),
+            Sink::Terminal(filter) => write_to(text.stream, filter.pass(&text.text).as_bytes()),
+        }
+    }
+}
+
+fn write_to(stream: Stream, bytes: &[u8]) -> io::Result<()> {
+    let mut output: Box<dyn Write> = match stream {
+        Stream::Stdout => Box::new(io::stdout()),
+        Stream::Stderr => Box::new(io::stderr()),
+    };
+    match output.write_all(bytes).and_then(|()| output.flush()) {
+        // `primcs run ... | head` is no failure of ours.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+/// What the program itself did not say.
+fn say_verdict(result: &RunResult) -> io::Result<()> {
+    let mut stderr = io::stderr();
+    if let Some(value) = &result.result {
+        let value = TerminalFilter::default().pass(value);
+        writeln!(stderr, "primcs: result: {value}")?;
+    }
+    if let Some(error) = &result.error {
+        writeln!(stderr, "primcs: {}: {}. {}", result.status.name(), error.message, error.next)?;
+    }
+    for hint in result.hints.iter().filter(|hint| hint.kind != "no_output") {
+        let suggestion = hint.suggestion.as_deref().unwrap_or_default();
+        writeln!(stderr, "primcs: {}. {suggestion}", hint.message)?;
+    }
+    Ok(())
+}
+
+fn say_timings(ready: Duration, total: Duration, result: &RunResult) -> io::Result<()> {
+    let wall = result.usage.as_ref().map_or(0, |usage| usage.wall_ms);
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
+    writeln!(
+        io::stderr(),
+        "primcs: supervisor ready after {:.1} ms, program {wall} ms, all {:.1} ms",
+        milliseconds(ready),
+        milliseconds(total),
+    )
+}
+
+/// The program's status, 128 + signal, 124 on timeout, 125 when primcs could not run it.
+fn exit_code(result: &RunResult) -> ExitCode {
+    let code = match result.status {
+        Status::Ok => 0,
+        Status::Timeout => 124,
+        Status::Error
+        | Status::OutOfMemory
+        | Status::OutputLimit
+        | Status::Killed
+        | Status::Cancelled => match (result.exit_code, result.signal_number) {
+            (Some(code), _) => u8::try_from(code).unwrap_or(1),
+            (None, Some(signal)) => u8::try_from(128 + signal).unwrap_or(255),
+            (None, None) => FAILED,
+        },
+        Status::Busy | Status::Rejected | Status::SandboxFailed => FAILED,
+    };
+    ExitCode::from(code)
+}
+
+/// As `timeout(1)` and `docker run` use it.
+pub(super) const FAILED: u8 = 125;

@@ -1,0 +1,80 @@
+//! `primcs doctor`: starts the supervisor as a server would, shows what it says about this host and
+//! has it confine one run. Exit status 0 means that a run can be confined here.
+#![forbid(unsafe_code)]
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use crate::wire::Welcome;
+
+use super::Failure;
+use super::arguments::DoctorArguments;
+use super::assemble;
+use super::health::{self, Probe};
+use super::host::{Host, HostError};
+use super::supervisor_client::ConnectError;
+
+pub(super) fn run(arguments: &DoctorArguments) -> Result<ExitCode, Failure> {
+    let host = Host::split(arguments.host.settings(), arguments.host.config.as_deref())?;
+    let connected = match host.connect() {
+        Ok(connected) => connected,
+        Err(HostError::Connect(ConnectError::Unable { problem, next })) => {
+            let report = json!({"ready": false, "failure": problem, "next": next});
+            let text = format!("FAILED  {problem}\nnext    {next}\n");
+            return show(arguments.json, &report, &text, false);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let welcome = connected.welcome.clone();
+    let probe = assemble::with_runtime(connected, |assembled| async move {
+        health::ask(&assembled.runner.supervisor).await
+    })?;
+    let report = health::report(&welcome, &probe);
+    show(arguments.json, &report, &text(&welcome, &probe), probe.failure.is_none())
+}
+
+fn show(json: bool, report: &Value, text: &str, ready: bool) -> Result<ExitCode, Failure> {
+    let written =
+        if json { writeln!(io::stdout(), "{report}") } else { write!(io::stdout(), "{text}") };
+    written.map_err(Failure::Write)?;
+    Ok(if ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn text(welcome: &Welcome, probe: &Probe) -> String {
+    let limits = &welcome.limits;
+    let yes = |value: bool| if value { "yes" } else { "NO" };
+    let landlock = welcome.landlock_abi.map_or_else(|| "NO".to_owned(), |abi| format!("ABI {abi}"));
+    let mut lines = vec![
+        format!("version      {}", welcome.version),
+        format!("isolation    {}", welcome.isolation),
+        format!("privilege    {}", if welcome.rootless { "rootless" } else { "root" }),
+        format!("cgroups      {}", welcome.cgroup_layout),
+        format!("hard limits  {}", yes(limits.hard)),
+        format!("Landlock     {landlock}"),
+        format!(
+            "interpreter  Python {} at {}",
+            welcome.interpreter.version, welcome.interpreter.path
+        ),
+        format!(
+            "each run     {} ms, {} bytes of memory, {} processes, {} millicores, {} bytes and {} \
+             files of disk, {} open files",
+            limits.wall_ms,
+            limits.memory_bytes,
+            limits.pids,
+            limits.cpu_millicores,
+            limits.disk_bytes,
+            limits.disk_inodes,
+            limits.open_files
+        ),
+        format!("at once      {} runs", welcome.max_runs),
+        format!("policy       {}", welcome.policy_digest),
+    ];
+    lines.extend(welcome.notes.iter().map(|note| format!("note         {note}")));
+    lines.push(match &probe.failure {
+        None => "ok           a run was confined and answered as it should".to_owned(),
+        Some(failure) => format!("FAILED       {failure}"),
+    });
+    lines.join("\n") + "\n"
+}

@@ -1,0 +1,147 @@
+//! `primcs serve` and `primcs stdio`.
+#![forbid(unsafe_code)]
+
+use std::io::{self, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::settings::{DEFAULT_LISTEN, Settings};
+
+use super::Failure;
+use super::arguments::{HostArguments, ServeArguments};
+use super::assemble::{self, Assembled, whole};
+use super::first_screen;
+use super::health::Health;
+use super::host::Host;
+use super::http::{Guard, GuardError, HttpDoor};
+use super::mcp::{self, Door, McpServer};
+use super::principal::Principal;
+use super::stdio::{self, Streams};
+
+/// Why a door stays shut.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DoorError {
+    #[error(
+        "{address} is reachable from other machines and there is no authentication, so anybody \
+         there could run code; listen on 127.0.0.1, or say --allow-unauthenticated"
+    )]
+    Open { address: SocketAddr },
+    #[error("cannot listen on {address}; choose another one with --listen")]
+    Listen {
+        address: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
+    #[error(transparent)]
+    Guard(#[from] GuardError),
+    #[error("the door failed")]
+    Door(#[source] io::Error),
+    #[error("the supervisor ended; without it nothing can run")]
+    SupervisorGone,
+}
+
+pub(super) fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
+    let host = Host::split(arguments.settings(), arguments.host.config.as_deref())?;
+    let listener = bind(&host.settings)?;
+    let guard = guard(&host.settings, &listener)?;
+    let connected = host.connect()?;
+    assemble::with_runtime(connected, |assembled| serve_http(assembled, listener, guard))?
+        .map_err(Failure::from)
+}
+
+pub(super) fn stdio(arguments: &HostArguments) -> Result<ExitCode, Failure> {
+    let streams = Streams::take();
+    let host = Host::split(arguments.settings(), arguments.config.as_deref())?;
+    assemble::with_runtime(host.connect()?, |assembled| serve_stdio(assembled, streams))?
+        .map_err(Failure::from)
+}
+
+/// Before the supervisor is awaited, so that a taken port is reported at once.
+fn bind(settings: &Settings) -> Result<TcpListener, DoorError> {
+    let address = settings.listen.unwrap_or(DEFAULT_LISTEN);
+    let open = !address.ip().to_canonical().is_loopback();
+    if open && settings.allow_unauthenticated != Some(true) {
+        return Err(DoorError::Open { address });
+    }
+    let listen = |source| DoorError::Listen { address, source };
+    let listener = TcpListener::bind(address).map_err(listen)?;
+    listener.set_nonblocking(true).map_err(listen)?;
+    Ok(listener)
+}
+
+fn guard(settings: &Settings, listener: &TcpListener) -> Result<Guard, DoorError> {
+    let address = listener.local_addr().map_err(DoorError::Door)?;
+    Ok(Guard::new(
+        address,
+        settings.public_url.as_deref(),
+        settings.allowed_hosts.as_deref().unwrap_or_default(),
+        settings.allowed_origins.as_deref().unwrap_or_default(),
+    )?)
+}
+
+async fn serve_http(
+    assembled: Assembled,
+    listener: TcpListener,
+    guard: Guard,
+) -> Result<ExitCode, DoorError> {
+    let address = listener.local_addr().map_err(DoorError::Door)?;
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(DoorError::Door)?;
+    let Assembled { settings, policy, runner, rules } = assembled;
+    let shutdown = runner.shutdown.clone();
+    let supervisor = runner.supervisor.clone();
+    let screen = first_screen::text(address, settings.public_url.as_deref(), &runner.welcome);
+    tracing::info!(
+        %address,
+        policy = runner.welcome.policy_digest,
+        isolation = runner.welcome.isolation,
+        cgroups = runner.welcome.cgroup_layout,
+        hard_limits = runner.welcome.limits.hard,
+        "listening"
+    );
+    let health = Arc::new(Health::new(supervisor.clone()));
+    let most_text = whole(policy.limits.run.output.text_characters.value);
+    let shared = mcp::shared(runner, rules, most_text);
+    let door = HttpDoor::new(shared, health, guard, whole(policy.limits.call.body.value.0));
+    // Under systemd stderr is the journal: one JSON line a fact, no screen.
+    if std::env::var_os("JOURNAL_STREAM").is_none() {
+        write!(io::stderr(), "{screen}").map_err(DoorError::Door)?;
+    }
+    let serving = door.serve(listener, shutdown.clone());
+    unless_supervisor_leaves(&supervisor, &shutdown, serving).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve_stdio(assembled: Assembled, streams: Streams) -> Result<ExitCode, DoorError> {
+    let Assembled { policy, runner, rules, .. } = assembled;
+    let shutdown = runner.shutdown.clone();
+    let supervisor = runner.supervisor.clone();
+    let most_text = whole(policy.limits.run.output.text_characters.value);
+    let server = McpServer {
+        shared: mcp::shared(runner, rules, most_text),
+        door: Door::Stdio(Principal::local()),
+    };
+    let speaking = stdio::serve(server, streams, shutdown.clone());
+    unless_supervisor_leaves(&supervisor, &shutdown, speaking).await?.map_err(DoorError::Door)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Without a supervisor every call would fail; better to end, so that whoever watches this process
+/// restarts both. Calls under way get their answer first.
+async fn unless_supervisor_leaves<T>(
+    supervisor: &super::supervisor_client::SupervisorClient,
+    shutdown: &CancellationToken,
+    door: impl Future<Output = T>,
+) -> Result<T, DoorError> {
+    tokio::pin!(door);
+    tokio::select! {
+        done = &mut door => Ok(done),
+        () = supervisor.gone().cancelled() => {
+            shutdown.cancel();
+            door.await;
+            Err(DoorError::SupervisorGone)
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! What somebody who has just started the server needs to know, in one screen.
+#![forbid(unsafe_code)]
+
+use std::net::SocketAddr;
+
+use crate::wire::Welcome;
+
+/// As text, for stderr.
+pub(super) fn text(address: SocketAddr, public_url: Option<&str>, welcome: &Welcome) -> String {
+    let url = public_url.map_or_else(|| format!("http://{address}/mcp"), str::to_owned);
+    let who = if address.ip().is_loopback() {
+        "every program on this machine; nobody else. They count as one caller"
+    } else {
+        "EVERYBODY who reaches this port can run code. They count as one caller"
+    };
+    let rights = if welcome.rootless { "rootless" } else { "root supervisor" };
+    let hard = if welcome.limits.hard { "hard limits" } else { "SOFT LIMITS, not enforced" };
+    let landlock = welcome
+        .landlock_abi
+        .map_or_else(|| "no Landlock on this kernel".to_owned(), |abi| format!("Landlock {abi}"));
+    let python = format!("Python {} ({})", welcome.interpreter.version, welcome.interpreter.path);
+    let mut text = String::new();
+    let lines = [
+        ("URL", url.clone()),
+        ("may connect", who.to_owned()),
+        (
+            "isolation",
+            format!(
+                "{}, {rights}, cgroups {}, {hard}, {landlock}",
+                welcome.isolation, welcome.cgroup_layout
+            ),
+        ),
+        ("interpreter", python),
+        ("runs at once", welcome.max_runs.to_string()),
+        ("policy", welcome.policy_digest.chars().take(16).collect()),
+    ];
+    text.push_str("PRIMCS is ready.\n");
+    for (name, value) in lines {
+        text.push_str(&format!("  {name:<13} {value}\n"));
+    }
+    text.push_str(&format!(
+        "Paste into your MCP client:\n  {{\"mcpServers\": {{\"primcs\": {{\"type\": \"http\", \"url\": \
+         \"{url}\"}}}}}}\nTry in another terminal:\n  primcs run -c 'print(2**100)'\n"
+    ));
+    text
+}

@@ -1,0 +1,109 @@
+//! What helps the caller further. Fixed sentences only: text of a run is looked at, never repeated.
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::wire::{Ended, Welcome};
+
+use super::result::{RunResult, Status};
+
+/// One piece of advice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Hint {
+    pub(super) kind: &'static str,
+    pub(super) message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) suggestion: Option<String>,
+    /// What it was concluded from.
+    pub(super) source: &'static str,
+}
+
+impl Hint {
+    fn new(kind: &'static str, source: &'static str, message: &str, suggestion: &str) -> Self {
+        let suggestion = (!suggestion.is_empty()).then(|| suggestion.to_owned());
+        Self { kind, message: message.to_owned(), suggestion, source }
+    }
+
+    /// More time was asked for than policy allows.
+    pub(super) fn timeout_lowered(ceiling: Duration) -> Self {
+        let message = format!("timeout_s was lowered to the ceiling of {} s", ceiling.as_secs());
+        Self::new("limit", "policy", &message, "Split the work over several calls.")
+    }
+}
+
+/// What every result of this host has to say.
+pub(super) fn about_host(welcome: &Welcome) -> Vec<Hint> {
+    let soft = (!welcome.limits.hard).then(|| {
+        Hint::new(
+            "limits",
+            "host",
+            "this host runs with soft limits: they are not enforced by cgroups",
+            "",
+        )
+    });
+    let no_landlock = welcome.landlock_abi.is_none().then(|| {
+        Hint::new(
+            "isolation",
+            "host",
+            "this kernel has no Landlock, so the second wall around files is missing",
+            "",
+        )
+    });
+    soft.into_iter().chain(no_landlock).collect()
+}
+
+/// What the end of a run has to say.
+pub(super) fn after_run(ended: &Ended, result: &RunResult) -> Vec<Hint> {
+    let mut hints = Vec::new();
+    if ended.pids_refused > 0 {
+        let limit = result.limits.as_ref().map_or(0, |limits| limits.pids);
+        let message = format!(
+            "{} times a new process or thread was refused: at most {limit} may exist at once",
+            ended.pids_refused
+        );
+        hints.push(Hint::new("limit", "pids.events", &message, "Use fewer workers or threads."));
+    }
+    if result.signal.as_deref() == Some("SIGSYS") {
+        let message = "the program used a system call interface that is closed in a run";
+        hints.push(Hint::new("limit", "signal", message, ""));
+    }
+    if result.status == Status::Error {
+        hints.extend(from_stderr(&result.stderr));
+    }
+    let silent = result.stdout_bytes == 0 && result.stderr_bytes == 0 && result.result.is_none();
+    if silent && matches!(result.status, Status::Ok | Status::Error) {
+        hints.push(Hint::new(
+            "no_output",
+            "stdout",
+            "the program printed nothing",
+            "Use print() to see values.",
+        ));
+    }
+    hints
+}
+
+/// Looks for errno values in the end of a traceback.
+fn from_stderr(stderr: &str) -> Option<Hint> {
+    let last = stderr.trim_end().lines().next_back()?;
+    let found = |needles: &[&str]| needles.iter().any(|needle| last.contains(needle));
+    if found(&["[Errno 28]"]) {
+        let message = "the workspace is full: its bytes and its number of files are limited";
+        return Some(Hint::new(
+            "limit",
+            "stderr",
+            message,
+            "Write less, or delete what is done with.",
+        ));
+    }
+    if found(&["[Errno 24]"]) {
+        let message = "too many files were open at once";
+        return Some(Hint::new("limit", "stderr", message, "Close files when done, use `with`."));
+    }
+    if found(&["[Errno -2]", "[Errno -3]", "[Errno 101]", "NameResolutionError"]) {
+        let message = "a run has no network";
+        return Some(Hint::new("network", "stderr", message, "Pass data in the code."));
+    }
+    None
+}

@@ -1,0 +1,105 @@
+//! From flags to a connected supervisor, in the order that security.md 5.5 asks for: arguments and
+//! environment, split, drop, and only then files. All of it before there is a runtime.
+#![forbid(unsafe_code)]
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+
+use crate::policy::Policy;
+use crate::settings::{self, Settings, SettingsError};
+use crate::wire::Welcome;
+
+use super::log::{self, LogError};
+use super::policy_files::{self, PolicyFilesError};
+use super::start::{self, Split, StartError};
+use super::supervisor_client::{self, ConnectError};
+
+/// Split, unprivileged, and aware of its settings.
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) settings: Settings,
+    split: Split,
+}
+
+/// A supervisor that has said welcome.
+#[derive(Debug)]
+pub(super) struct Connected {
+    pub(super) settings: Settings,
+    pub(super) policy: Policy,
+    pub(super) welcome: Welcome,
+    pub(super) socket: OwnedFd,
+    /// Kept so that its end is collected.
+    pub(super) supervisor: Child,
+}
+
+/// Why the program cannot work.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HostError {
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error("cannot read the configuration {}; the server's user must be able to", path.display())]
+    Config {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Policy(#[from] PolicyFilesError),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+}
+
+/// A configuration is a screenful.
+const MOST_CONFIG_BYTES: u64 = 1 << 20;
+
+/// The environment as the settings read it.
+pub(super) fn environment(name: &'static str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+/// The named file, which must exist, or the default one, which need not.
+pub(super) fn read_config(named: Option<&Path>, root: bool) -> Result<Settings, HostError> {
+    let default = settings::default_config_file(root, environment);
+    let Some(path) = named.map(Path::to_owned).or(default) else { return Ok(Settings::default()) };
+    let mut text = String::new();
+    let read =
+        File::open(&path).and_then(|file| file.take(MOST_CONFIG_BYTES).read_to_string(&mut text));
+    match read {
+        Ok(_) => Ok(Settings::parse(&text)?),
+        Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {
+            Ok(Settings::default())
+        }
+        Err(source) => Err(HostError::Config { path, source }),
+    }
+}
+
+impl Host {
+    /// Starts the supervisor and gives up privilege. `config` is the file the operator named.
+    pub(super) fn split(flags: Settings, config: Option<&Path>) -> Result<Self, HostError> {
+        let given = flags.over(Settings::from_environment(environment)?);
+        let root = nix::unistd::geteuid().is_root();
+        let split = start::split(&given, config)?;
+        let settings = given.over(read_config(config, root)?);
+        log::start(settings.log.as_deref())?;
+        Ok(Self { settings, split })
+    }
+
+    /// Reads the policy and waits for the supervisor's welcome.
+    pub(super) fn connect(self) -> Result<Connected, HostError> {
+        let Split { socket, supervisor } = self.split;
+        let policy = policy_files::load(self.settings.policy.as_deref())?;
+        let welcome = supervisor_client::connect(&socket, &policy.digest)?;
+        for note in &welcome.notes {
+            tracing::warn!(note, "about this host");
+        }
+        Ok(Connected { settings: self.settings, policy, welcome, socket, supervisor })
+    }
+}

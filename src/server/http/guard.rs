@@ -1,0 +1,156 @@
+//! Which `Host` and `Origin` are answered. A page in the operator's browser can make requests to
+//! loopback, and by DNS rebinding even read the answers; it cannot choose these two headers.
+#![forbid(unsafe_code)]
+
+use std::net::SocketAddr;
+
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Uri, header};
+
+/// The allow lists.
+#[derive(Debug, Clone)]
+pub(in crate::server) struct Guard {
+    /// Lower case; a name without a port answers on every port.
+    hosts: Vec<(String, Option<u16>)>,
+    /// Lower case, `scheme://host[:port]`.
+    origins: Vec<String>,
+}
+
+/// Why a request is not answered; the reply is 403.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::server) enum Turned {
+    Host,
+    Origin,
+}
+
+/// Why the lists cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("`{value}` in {setting} is no {want}")]
+pub(in crate::server) struct GuardError {
+    setting: &'static str,
+    value: String,
+    want: &'static str,
+}
+
+impl Guard {
+    pub(in crate::server) fn new(
+        listen: SocketAddr,
+        public_url: Option<&str>,
+        allowed_hosts: &[String],
+        allowed_origins: &[String],
+    ) -> Result<Self, GuardError> {
+        let loopback = ["localhost", "127.0.0.1", "[::1]"];
+        let mut hosts: Vec<_> = loopback.iter().map(|name| ((*name).to_owned(), None)).collect();
+        if !listen.ip().is_unspecified() {
+            hosts.push((authority_of(listen), None));
+        }
+        let mut origins = Vec::new();
+        if let Some(url) = public_url {
+            let bad = || GuardError { setting: "public_url", value: url.to_owned(), want: "URL" };
+            let uri: Uri = url.parse().map_err(|_| bad())?;
+            let (scheme, authority) = uri.scheme_str().zip(uri.authority()).ok_or_else(bad)?;
+            hosts.push((authority.host().to_ascii_lowercase(), None));
+            origins.push(format!("{scheme}://{authority}").to_ascii_lowercase());
+        }
+        for value in allowed_hosts {
+            let bad = GuardError {
+                setting: "allowed_hosts",
+                value: value.clone(),
+                want: "host name with or without a port",
+            };
+            let authority: Authority = value.parse().map_err(|_| bad)?;
+            hosts.push((authority.host().to_ascii_lowercase(), authority.port_u16()));
+        }
+        for value in allowed_origins {
+            let bad = || GuardError {
+                setting: "allowed_origins",
+                value: value.clone(),
+                want: "origin such as https://app.example.com",
+            };
+            let uri: Uri = value.parse().map_err(|_| bad())?;
+            if uri.scheme().is_none() || uri.authority().is_none() {
+                return Err(bad());
+            }
+            origins.push(value.trim_end_matches('/').to_ascii_lowercase());
+        }
+        Ok(Self { hosts, origins })
+    }
+
+    /// Both headers, and the authority of an absolute request line too.
+    pub(in crate::server) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Turned> {
+        let mut hosts = headers.get_all(header::HOST).iter();
+        let (Some(host), None) = (hosts.next(), hosts.next()) else { return Err(Turned::Host) };
+        let host: Option<Authority> = host.to_str().ok().and_then(|host| host.parse().ok());
+        let named = [host.as_ref(), uri.authority().or(host.as_ref())];
+        if !named.into_iter().all(|host| host.is_some_and(|host| self.answers(host))) {
+            return Err(Turned::Host);
+        }
+        let allowed = headers.get_all(header::ORIGIN).iter().all(|origin| self.allows(origin));
+        if allowed { Ok(()) } else { Err(Turned::Origin) }
+    }
+
+    fn answers(&self, host: &Authority) -> bool {
+        let name = host.host().to_ascii_lowercase();
+        // `user@host` is no value of a Host header.
+        !host.as_str().contains('@')
+            && self.hosts.iter().any(|(allowed, port)| {
+                *allowed == name && port.is_none_or(|port| host.port_u16() == Some(port))
+            })
+    }
+
+    fn allows(&self, origin: &HeaderValue) -> bool {
+        origin.to_str().is_ok_and(|origin| self.origins.contains(&origin.to_ascii_lowercase()))
+    }
+}
+
+fn authority_of(listen: SocketAddr) -> String {
+    match listen {
+        SocketAddr::V4(address) => address.ip().to_string(),
+        SocketAddr::V6(address) => format!("[{}]", address.ip()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(host: &str, origin: Option<&str>) -> Result<(), Turned> {
+        let guard = Guard::new(
+            "127.0.0.1:9000".parse().unwrap(),
+            Some("https://primcs.example.com/mcp"),
+            &["lan:81".to_owned()],
+            &["https://app.example.com".to_owned()],
+        )
+        .unwrap();
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, host.parse().unwrap());
+        if let Some(origin) = origin {
+            headers.insert(header::ORIGIN, origin.parse().unwrap());
+        }
+        guard.check(&Uri::from_static("/mcp"), &headers)
+    }
+
+    #[test]
+    fn loopback_the_public_name_and_named_hosts_are_answered() {
+        for host in ["localhost", "LOCALHOST:9000", "[::1]:1", "primcs.example.com", "lan:81"] {
+            assert_eq!(check(host, None), Ok(()), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_rebound_name_is_not() {
+        for host in ["evil.example", "localhost.evil.example", "lan:82", "lan", "a@localhost"] {
+            assert_eq!(check(host, None), Err(Turned::Host), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_page_may_call_only_from_a_listed_origin() {
+        for origin in ["https://primcs.example.com", "https://app.example.com"] {
+            assert_eq!(check("localhost", Some(origin)), Ok(()), "{origin}");
+        }
+        for origin in ["http://localhost:9000", "null", "https://app.example.com.evil"] {
+            assert_eq!(check("localhost", Some(origin)), Err(Turned::Origin), "{origin}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The small answers of the HTTP door.
+#![forbid(unsafe_code)]
+
+use std::net::SocketAddr;
+
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body_util::Full;
+
+use crate::server::health::{self, Probe};
+use crate::server::metrics::Metrics;
+use crate::server::queue::Queue;
+use crate::wire::Welcome;
+
+use super::Body;
+use super::guard::Turned;
+
+pub(super) fn text(status: StatusCode, text: &str) -> Response<Body> {
+    with_type(status, text.to_owned(), "text/plain; charset=utf-8")
+}
+
+pub(super) fn turned_away(turned: Turned) -> Response<Body> {
+    let words = match turned {
+        Turned::Host => {
+            "this Host is not answered; set public_url or allowed_hosts in primcs.toml\n"
+        }
+        Turned::Origin => "this Origin may not call; add it to allowed_origins in primcs.toml\n",
+    };
+    text(StatusCode::FORBIDDEN, words)
+}
+
+/// For a page of an allowed origin; the guard has checked it.
+pub(super) fn preflight() -> Response<Body> {
+    let mut response = text(StatusCode::NO_CONTENT, "");
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static(
+            "content-type, accept, authorization, mcp-protocol-version, mcp-method, mcp-name",
+        ),
+    );
+    headers.insert(header::VARY, HeaderValue::from_static("origin"));
+    response
+}
+
+pub(super) fn ready(welcome: &Welcome, probe: &Probe) -> Response<Body> {
+    let status =
+        if probe.failure.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    with_type(status, health::report(welcome, probe).to_string(), "application/json")
+}
+
+/// There is no authentication yet, so only this machine may read the numbers.
+pub(super) fn metrics(metrics: &Metrics, queue: &Queue, peer: SocketAddr) -> Response<Body> {
+    if !peer.ip().to_canonical().is_loopback() {
+        return text(StatusCode::FORBIDDEN, "metrics are answered to loopback only\n");
+    }
+    match metrics.text(queue) {
+        Ok(text) => with_type(
+            StatusCode::OK,
+            text,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        ),
+        Err(error) => {
+            tracing::error!(%error, "cannot write metrics");
+            text(StatusCode::INTERNAL_SERVER_ERROR, "metrics cannot be written\n")
+        }
+    }
+}
+
+fn with_type(status: StatusCode, text: String, kind: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::new(Full::from(text)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}

@@ -1,0 +1,35 @@
+//! The log on stderr: for people on a terminal, JSON otherwise. Both writers escape control
+//! characters in what they are given, so that no text of a caller can draw on a terminal.
+#![forbid(unsafe_code)]
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+
+/// rmcp reports every connection at `info`.
+const DEFAULT_FILTER: &str = "info,rmcp=warn";
+
+/// The filter text cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("`{filter}` is no log filter; try `info` or `primcs=debug`")]
+pub(super) struct LogError {
+    filter: String,
+    #[source]
+    source: tracing_subscriber::filter::ParseError,
+}
+
+/// Call once, before anything is logged.
+pub(super) fn start(filter: Option<&str>) -> Result<(), LogError> {
+    let filter = filter.unwrap_or(DEFAULT_FILTER);
+    let parsed = EnvFilter::try_new(filter)
+        .map_err(|source| LogError { filter: filter.to_owned(), source })?;
+    let log = tracing_subscriber::fmt().with_env_filter(parsed).with_writer(std::io::stderr);
+    let started = if std::io::stderr().is_terminal() {
+        log.with_target(false).try_init()
+    } else {
+        log.json().flatten_event(true).try_init()
+    };
+    // Only a second call can fail, and the first one's log is as good.
+    drop(started);
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! What gets into a copy, and what does not.
+
+use super::super::interpreter;
+use super::super::tests::{policy, reader};
+use super::*;
+
+fn plan(lines: &str) -> Plan {
+    let choice = interpreter::choose(None, &[], reader(), &mut Vec::new()).unwrap();
+    make(&policy(&["*"], lines), &choice.interpreter, reader()).unwrap()
+}
+
+#[test]
+fn a_tool_brings_its_libraries_and_its_loader() {
+    let pieces = plan(r#"tool = [{ names = ["ls"], reason = "-" }]"#).pieces;
+    let names = pieces.keys().filter_map(|path| path.file_name()?.to_str()).collect::<Vec<_>>();
+    let has = |start: &str| names.iter().any(|name| name.starts_with(start));
+    assert!(has("ls") && has("ld-") && has("libc."), "{names:?}");
+    assert!(pieces.keys().all(|path| !path.starts_with("/etc")), "{:?}", pieces.keys());
+}
+
+#[test]
+fn no_file_that_root_alone_may_read_and_nothing_outside_the_program_areas() {
+    let plan = plan(
+        r#"tree = [{ path = "/etc", reason = "-" }, { path = "/var/log", reason = "-" },
+                   { path = "/no/such/tree", reason = "-" }]
+           etc = [{ name = "secret", from = ["/etc/shadow"], reason = "-" }]"#,
+    );
+    assert!(plan.pieces.keys().all(|path| !path.starts_with("/etc") && !path.starts_with("/var")));
+    for name in ["/etc/secret", "/etc", "/var/log", "/no/such/tree"] {
+        let told = plan.skipped.iter().any(|line| line.starts_with(&format!("{name}: ")));
+        assert!(told, "{name} in {:?}", plan.skipped);
+    }
+}
+
+#[test]
+fn a_library_that_only_the_hosts_cache_knows_is_linked_where_a_loader_looks() {
+    let choice = interpreter::choose(None, &[], reader(), &mut Vec::new()).unwrap();
+    let mut planner = Planner::new(&choice.interpreter, reader()).unwrap();
+    let usual = planner.library_directory.join("libodd.so.1");
+    planner.make_findable(Path::new("/usr/bin/libodd.so.1"), Path::new("/usr/bin/libodd.so.1.2"));
+    let Piece::Link(target) = &planner.pieces[&usual] else { panic!("no link at {usual:?}") };
+    assert!(target.ends_with("../bin/libodd.so.1.2"), "{target:?}");
+    planner.pieces.clear();
+    planner.make_findable(&usual, &usual);
+    assert!(planner.pieces.is_empty());
+}
+
+#[test]
+fn an_interpreter_in_a_place_that_a_run_has_of_its_own_is_refused() {
+    let mut interpreter =
+        interpreter::choose(None, &[], reader(), &mut Vec::new()).unwrap().interpreter;
+    interpreter.base_prefix = "/tmp/python".into();
+    assert!(matches!(Planner::new(&interpreter, reader()), Err(BaseError::Interpreter { .. })));
+}
+
+#[test]
+fn a_star_stands_for_anything() {
+    assert!(matches("*.sample", "update.sample") && !matches("*.sample", "samples"));
+    assert!(matches("a*a", "aba") && !matches("a*a", "a"));
+    assert!(matches("config-*", "config-3.11-x86_64-linux-gnu"));
+    assert!(matches("test", "test") && !matches("test", "tests"));
+}

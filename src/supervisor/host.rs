@@ -1,0 +1,135 @@
+//! What was set up once at start and what every run then uses: cgroups, spawner, plans.
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use nix::unistd::Pid;
+
+use super::identities::SPAWNER;
+use super::nursery::{Nursery, Setup};
+use crate::policy::Policy;
+use crate::sandbox::cgroup::{CgroupError, Cgroups, Layout, Leaf, LeafLimits};
+use crate::sandbox::plan::SandboxPlan;
+use crate::sandbox::report::StepFailure;
+use crate::sandbox::workspace::WorkspacePlan;
+use crate::wire::LimitsInForce;
+
+/// Everything that outlives a single run.
+#[derive(Debug)]
+pub struct Host {
+    policy: Policy,
+    cgroups: Option<Cgroups>,
+    leaf_limits: LeafLimits,
+    workspace: WorkspacePlan,
+    setup: Setup,
+    nursery: Nursery,
+    /// The owner that may clone into our cgroups, as root.
+    spawner: Option<u32>,
+}
+
+impl Host {
+    /// Starts the spawner. `cgroups` is absent only with `--allow-soft-limits`.
+    pub fn start(
+        policy: Policy,
+        cgroups: Option<Cgroups>,
+        leaf_limits: LeafLimits,
+        workspace: WorkspacePlan,
+        setup: Setup,
+    ) -> Result<Self, StepFailure> {
+        let spawner = setup.become_id.map(|_| SPAWNER);
+        let nursery = start_nursery(&setup, cgroups.as_ref(), spawner)?;
+        Ok(Self { policy, cgroups, leaf_limits, workspace, setup, nursery, spawner })
+    }
+
+    /// The spawner died. Runs are children of the supervisor and go on; the next one needs another.
+    pub fn restart_nursery(&mut self) -> Result<(), StepFailure> {
+        self.nursery = start_nursery(&self.setup, self.cgroups.as_ref(), self.spawner)?;
+        Ok(())
+    }
+
+    /// The spawner.
+    #[must_use]
+    pub const fn nursery(&self) -> &Nursery {
+        &self.nursery
+    }
+
+    /// The policy in force.
+    #[must_use]
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The confinement of every run.
+    #[must_use]
+    pub const fn plan(&self) -> &SandboxPlan {
+        &self.setup.sandbox
+    }
+
+    /// The tmpfs of every run.
+    #[must_use]
+    pub const fn workspace(&self) -> &WorkspacePlan {
+        &self.workspace
+    }
+
+    /// Where limits come from.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        self.cgroups.as_ref().map_or(Layout::None, Cgroups::layout)
+    }
+
+    /// Makes the cgroups of one run.
+    pub fn create_leaf(&self, run: &str) -> Result<Option<Leaf>, CgroupError> {
+        self.cgroups
+            .as_ref()
+            .map(|cgroups| cgroups.create_leaf(run, &self.leaf_limits, self.spawner))
+            .transpose()
+    }
+
+    /// Removes the cgroups of a run; false while a process is still in one.
+    #[must_use]
+    pub fn try_discard(&self, leaf: &Leaf) -> bool {
+        self.cgroups.as_ref().is_none_or(|cgroups| cgroups.remove_leaf(leaf).is_ok())
+    }
+
+    /// Removes the cgroups of a run that never came to be.
+    pub fn discard(&self, leaf: Leaf) {
+        // What an init that just starts still holds goes with the parent, at the latest.
+        let _ = leaf.kill();
+        let _ = self.try_discard(&leaf);
+    }
+
+    /// Removes the parent of all runs' cgroups.
+    pub fn clear_cgroups(&self, name: &str) -> Result<(), CgroupError> {
+        if self.cgroups.is_some() { Cgroups::clear(name) } else { Ok(()) }
+    }
+
+    /// What holds for a run, as the kernel has it.
+    #[must_use]
+    pub fn limits_in_force(&self, leaf: Option<&Leaf>, wall: Duration) -> LimitsInForce {
+        let limits = &self.policy.limits.run;
+        LimitsInForce {
+            hard: self.cgroups.is_some(),
+            wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
+            memory_bytes: leaf.map_or(limits.cgroup.memory_max.value.0, Leaf::memory),
+            pids: limits.cgroup.pids_max.value,
+            cpu_millicores: limits.cgroup.cpu_max.value.millicores(),
+            disk_bytes: limits.tmpfs.size.value.0,
+            disk_inodes: limits.tmpfs.nr_inodes.value,
+            open_files: self.leaf_limits.open_files,
+        }
+    }
+}
+
+fn start_nursery(
+    setup: &Setup,
+    cgroups: Option<&Cgroups>,
+    spawner: Option<u32>,
+) -> Result<Nursery, StepFailure> {
+    Nursery::start(setup, |pid: Pid| {
+        let Some(cgroups) = cgroups else { return Ok(()) };
+        cgroups.place_spawner(pid, spawner).map_err(|error| StepFailure {
+            step: format!("place nursery: {error}"),
+            errno: libc::EIO,
+        })
+    })
+}

@@ -1,0 +1,76 @@
+//! Several supervisors live side by side: each holds a lock that gives it a number, and the number
+//! names its cgroups and its block of host ids. What a dead one left behind is removed by the next
+//! to get its number, and nothing else is touched.
+#![forbid(unsafe_code)]
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+
+use super::identities::MOST_INSTANCES;
+
+/// A number that no other live supervisor of this host has.
+#[derive(Debug)]
+pub struct Instance {
+    number: u32,
+    _lock: Flock<File>,
+}
+
+/// Why there is none.
+#[derive(Debug, thiserror::Error)]
+pub enum InstanceError {
+    /// The directory of locks cannot be used.
+    #[error("cannot lock an instance number in {directory}")]
+    Lock {
+        /// Where.
+        directory: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// All numbers are taken.
+    #[error("{MOST_INSTANCES} supervisors are running on this host already")]
+    TooMany,
+}
+
+impl Instance {
+    /// Takes the lowest free number. As root the locks are the host's, so that ids are unique
+    /// whatever the state directory; rootless they are the user's.
+    pub fn take(rootless: bool, state: &Path) -> Result<Self, InstanceError> {
+        let directory = if rootless { state.join("instances") } else { "/run/primcs".into() };
+        let failed =
+            |source| InstanceError::Lock { directory: directory.clone(), source };
+        std::fs::DirBuilder::new().recursive(true).mode(0o755).create(&directory).map_err(failed)?;
+        for number in 0..MOST_INSTANCES {
+            let file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .custom_flags(libc::O_NOFOLLOW)
+                .open(directory.join(format!("instance-{number}.lock")))
+                .map_err(failed)?;
+            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => return Ok(Self { number, _lock: lock }),
+                Err((_, nix::errno::Errno::EWOULDBLOCK)) => {}
+                Err((_, error)) => return Err(failed(error.into())),
+            }
+        }
+        Err(InstanceError::TooMany)
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Name of the cgroup below which all runs of this instance are.
+    #[must_use]
+    pub fn cgroup_name(&self) -> String {
+        format!("primcs-{}", self.number)
+    }
+}

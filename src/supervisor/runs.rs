@@ -1,0 +1,342 @@
+//! The live runs and what moves each from one state to the next. Nothing here blocks: every step is
+//! an answer to an event, and every state has a deadline that ends in a kill.
+//!
+//! ```text
+//! asked --hello--> running --end, timeout, cancel, oom--> dying --reaped, cgroup empty--> (gone)
+//!   \------------- failed step, deadline ----------------/
+//! ```
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::OFlag;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, pipe2};
+
+use super::host::Host;
+use super::verdict::{Cause, decide};
+use crate::sandbox::cgroup::Leaf;
+use crate::sandbox::report::{FromInit, InStep, MAX_MESSAGE, StepFailure, ToInit};
+use crate::sandbox::weaken;
+use crate::sys::{descriptors, socket};
+use crate::wire::{Ended, FailedStep, LimitsInForce, Started, Usage, Verdict};
+
+/// How long the kernel may take to make a run's namespaces.
+const HELLO_DEADLINE: Duration = Duration::from_secs(10);
+
+/// One run.
+#[derive(Debug)]
+pub struct Run {
+    /// Made by us.
+    pub id: String,
+    /// Whom the answers go to.
+    pub asker: Asker,
+    /// As in force.
+    pub limits: LimitsInForce,
+    host_id: u32,
+    leaf: Option<Leaf>,
+    control: Option<OwnedFd>,
+    init: Option<Pid>,
+    state: State,
+    deadline: Option<Instant>,
+}
+
+/// Who wants to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asker {
+    /// The server, with its request number.
+    Server(u64),
+    /// This supervisor: a probe.
+    Probe,
+}
+
+impl Asker {
+    const fn request(self) -> u64 {
+        match self {
+            Self::Server(request) => request,
+            Self::Probe => 0,
+        }
+    }
+}
+
+#[derive(Debug)]
+enum State {
+    Asked(Handover),
+    Running { since: Instant },
+    Dying,
+}
+
+/// What the init gets with "go".
+#[derive(Debug)]
+struct Handover {
+    workspace: OwnedFd,
+    writing: Vec<OwnedFd>,
+    reading: Vec<OwnedFd>,
+}
+
+/// What an event led to.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Nothing to tell.
+    Nothing,
+    /// The program may start; the reading ends of stdout, stderr and result.
+    Started(Started, Vec<OwnedFd>),
+    /// It is over.
+    Ended(Box<Ended>),
+}
+
+impl Run {
+    /// Makes everything a run needs from us, and asks the spawner for its init.
+    pub fn ask(
+        host: &Host,
+        id: String,
+        asker: Asker,
+        code: &str,
+        wall: Duration,
+        host_id: u32,
+    ) -> Result<Self, StepFailure> {
+        let leaf = host.create_leaf(&id).map_err(|error| cgroup_failure(&error))?;
+        let (control, theirs) = socket::pair().in_step("socketpair")?;
+        socket::receive_credentials(control.as_fd()).in_step("setsockopt SO_PASSCRED")?;
+        let asked = host
+            .nursery()
+            .spawn(theirs.as_fd(), leaf.as_ref().and_then(Leaf::birth))
+            .in_step("ask nursery");
+        // Ours must close at once, so that EOF means that the init is gone.
+        drop(theirs);
+        let limits = host.limits_in_force(leaf.as_ref(), wall);
+        let made = asked.and_then(|()| make_handover(host, host_id, code));
+        match made {
+            Ok(handover) => Ok(Self {
+                id,
+                asker,
+                limits,
+                host_id,
+                leaf,
+                control: Some(control),
+                init: None,
+                state: State::Asked(handover),
+                deadline: Some(Instant::now() + HELLO_DEADLINE),
+            }),
+            Err(failure) => {
+                // An init that was asked for sees EOF instead of "go" and ends by itself.
+                if let Some(leaf) = leaf {
+                    host.discard(leaf);
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// The init's socket, while it can still say something.
+    #[must_use]
+    pub fn control(&self) -> Option<BorrowedFd<'_>> {
+        self.control.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Readable when the kernel killed for memory (v1).
+    #[must_use]
+    pub fn oom_event(&self) -> Option<BorrowedFd<'_>> {
+        if self.is_dying() { None } else { self.leaf.as_ref().and_then(Leaf::oom_event) }
+    }
+
+    /// When [`Run::on_deadline`] is due.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Whether its end was told and only the clearing away is left.
+    #[must_use]
+    pub const fn is_dying(&self) -> bool {
+        matches!(self.state, State::Dying)
+    }
+
+    /// Whether this is the pid of its init.
+    #[must_use]
+    pub fn is_init(&self, pid: Pid) -> bool {
+        self.init == Some(pid)
+    }
+
+    /// The id that goes back to the pool when the run is gone.
+    #[must_use]
+    pub const fn host_id(&self) -> u32 {
+        self.host_id
+    }
+
+    /// The init said something, or is gone.
+    pub fn on_control(&mut self, host: &Host) -> Outcome {
+        let Some(control) = &self.control else { return Outcome::Nothing };
+        let packet = match socket::receive_packet(control.as_fd(), MAX_MESSAGE, 0) {
+            Ok(packet) if !packet.bytes.is_empty() && !packet.truncated => packet,
+            _ => return self.end(Cause::Vanished),
+        };
+        match (serde_json::from_slice(&packet.bytes), packet.sender_pid) {
+            (Ok(FromInit::Hello), Some(pid)) if matches!(self.state, State::Asked(_)) && self.init.is_none() => {
+                self.init = Some(Pid::from_raw(pid));
+                self.let_go(host).unwrap_or_else(|failure| self.end(Cause::StepFailed(failure)))
+            }
+            (Ok(FromInit::Failed(failure)), _) => self.end(Cause::StepFailed(failure)),
+            (Ok(FromInit::Ended { exit_code, signal, cpu_ms: _ }), _) => {
+                self.end(Cause::Ended { exit_code, signal })
+            }
+            _ => self.end(Cause::Vanished),
+        }
+    }
+
+    /// Puts the init into its cgroups, writes its id maps, and tells it to go on.
+    fn let_go(&mut self, host: &Host) -> Result<Outcome, StepFailure> {
+        let (Some(init), Some(control)) = (self.init, &self.control) else {
+            return Ok(Outcome::Nothing);
+        };
+        if let Some(leaf) = &self.leaf {
+            leaf.enter(init).map_err(|error| cgroup_failure(&error))?;
+        }
+        write_id_maps(init, host.plan().id_inside, self.host_id)?;
+        let State::Asked(handover) = std::mem::replace(&mut self.state, State::Dying) else {
+            return Ok(Outcome::Nothing);
+        };
+        let go = serde_json::to_vec(&ToInit::Go).map_err(io::Error::other).in_step("say go")?;
+        let mut handed: Vec<_> = handover.writing.iter().map(AsFd::as_fd).collect();
+        handed.push(handover.workspace.as_fd());
+        socket::send_packet(control.as_fd(), &go, &handed).in_step("say go")?;
+        let since = Instant::now();
+        self.state = State::Running { since };
+        self.deadline = weaken::stands("wall_clock")
+            .then(|| since + Duration::from_millis(self.limits.wall_ms));
+        let started =
+            Started { request: self.asker.request(), run_id: self.id.clone(), limits: self.limits.clone() };
+        Ok(Outcome::Started(started, handover.reading))
+    }
+
+    /// The kernel ran out of memory for this run. It has killed one process, perhaps not the main
+    /// one (v1); the rest goes too.
+    pub fn on_oom(&mut self) -> Outcome {
+        match self.leaf.as_ref().map(Leaf::oom_kills) {
+            Some(Ok(0)) => Outcome::Nothing,
+            _ => self.end(Cause::OutOfMemory),
+        }
+    }
+
+    /// Time is up.
+    pub fn on_deadline(&mut self) -> Outcome {
+        match self.state {
+            State::Asked(_) => self.end(Cause::StepFailed(StepFailure {
+                step: "wait for init".to_owned(),
+                errno: libc::ETIMEDOUT,
+            })),
+            State::Running { .. } => self.end(Cause::Timeout),
+            State::Dying => Outcome::Nothing,
+        }
+    }
+
+    /// Decides the verdict, kills everything, and says how it went. The answer does not wait for
+    /// the clearing away.
+    pub fn end(&mut self, cause: Cause) -> Outcome {
+        let wall_ms = match self.state {
+            State::Dying => return Outcome::Nothing,
+            State::Asked(_) => 0,
+            State::Running { since } => u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
+        };
+        let oom_kills = self.leaf.as_ref().map_or(0, |leaf| leaf.oom_kills().unwrap_or(0));
+        let verdict = decide(&cause, oom_kills);
+        let (exit_code, signal) = match &cause {
+            Cause::Ended { exit_code, signal } => (*exit_code, *signal),
+            _ => (None, None),
+        };
+        if weaken::stands("kill") || verdict != Verdict::Ok {
+            self.kill();
+        }
+        // An init that has not said hello yet sees EOF instead of "go". The tmpfs goes with the run.
+        self.control = None;
+        self.state = State::Dying;
+        self.deadline = None;
+        Outcome::Ended(Box::new(Ended {
+            request: self.asker.request(),
+            run_id: self.id.clone(),
+            verdict,
+            exit_code,
+            signal,
+            usage: self.usage(wall_ms),
+            pids_refused: self.leaf.as_ref().map_or(0, |leaf| leaf.pids_refused().unwrap_or(0)),
+            failed_step: match cause {
+                Cause::StepFailed(failure) => {
+                    Some(FailedStep { step: failure.step, errno: failure.errno })
+                }
+                _ => None,
+            },
+        }))
+    }
+
+    /// Both ways, always: the cgroup at once, and pid 1 with whom its namespace ends.
+    pub fn kill(&self) {
+        if let Some(leaf) = &self.leaf {
+            // Without cgroup.kill (v1) the init's death ends all.
+            let _ = leaf.kill();
+        }
+        if let Some(init) = self.init {
+            // ESRCH: it has ended already and waits to be reaped. The pid cannot be reused before.
+            let _ = kill(init, Signal::SIGKILL);
+        }
+    }
+
+    /// Clears away what is left; true when nothing is, and the id may be used again.
+    pub fn is_gone(&mut self, host: &Host, reaped: bool) -> bool {
+        if reaped {
+            self.init = None;
+        }
+        if !self.is_dying() || self.init.is_some() {
+            return false;
+        }
+        match &self.leaf {
+            Some(leaf) => host.try_discard(leaf),
+            None => true,
+        }
+    }
+
+    fn usage(&self, wall_ms: u64) -> Usage {
+        let leaf = self.leaf.as_ref();
+        Usage {
+            wall_ms,
+            cpu_ms: leaf.and_then(Leaf::cpu_ms).unwrap_or(0),
+            memory_peak_bytes: leaf.and_then(Leaf::memory_peak),
+            pids_peak: leaf.and_then(Leaf::pids_peak).map(|peak| peak.saturating_sub(1)),
+        }
+    }
+}
+
+fn make_handover(host: &Host, host_id: u32, code: &str) -> Result<Handover, StepFailure> {
+    let workspace = host.workspace().create(host_id, code).in_step("make tmpfs")?;
+    let mut writing = Vec::new();
+    let mut reading = Vec::new();
+    for _ in 0..3 {
+        let (read, write) = pipe2(OFlag::O_CLOEXEC).in_step("pipe2")?;
+        descriptors::set_nonblocking(&read).in_step("fcntl")?;
+        // Without it the run could not reopen /dev/stdout.
+        let owner = Some(host_id.into());
+        nix::unistd::fchown(&write, owner, Some(host_id.into())).in_step("fchown pipe")?;
+        reading.push(read);
+        writing.push(write);
+    }
+    Ok(Handover { workspace, writing, reading })
+}
+
+fn write_id_maps(init: Pid, inside: u32, outside: u32) -> Result<(), StepFailure> {
+    let write = |file: &str, text: &str| {
+        std::fs::write(format!("/proc/{init}/{file}"), text).in_step(&format!("write {file}"))
+    };
+    write("setgroups", "deny")?;
+    write("gid_map", &format!("{inside} {outside} 1"))?;
+    write("uid_map", &format!("{inside} {outside} 1"))
+}
+
+fn cgroup_failure(error: &crate::sandbox::cgroup::CgroupError) -> StepFailure {
+    use std::error::Error as _;
+    let errno = error
+        .source()
+        .and_then(|source| source.downcast_ref::<io::Error>())
+        .and_then(io::Error::raw_os_error);
+    StepFailure { step: error.to_string(), errno: errno.unwrap_or(libc::EIO) }
+}

@@ -1,0 +1,401 @@
+//! The loop: one thread, one `poll`, and nothing that waits for anybody else. It speaks with one
+//! server, whose every message is checked; a wrong one ends the connection and with it all runs.
+#![forbid(unsafe_code)]
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use super::admission::{self, Admitted};
+use super::base::Base;
+use super::host::Host;
+use super::identities::RunIds;
+use super::instance::Instance;
+use super::outbox::Outbox;
+use super::probe::Probe;
+use super::runs::{Asker, Outcome, Run};
+use super::startup::Ready;
+use super::verdict::Cause;
+use crate::sandbox::report::StepFailure;
+use crate::sys::wait;
+use crate::wire::{self, CodecError, Refusal, RunRequest, ToServer, ToSupervisor, Welcome};
+
+/// How often a cgroup that is not empty yet is looked at again.
+const CLEARING: Duration = Duration::from_millis(5);
+/// How long runs may take to go when this process stops.
+const STOPPING: Duration = Duration::from_secs(5);
+
+/// Why the loop ended otherwise than by the server's leaving.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The server broke the protocol.
+    #[error("the server broke the protocol: {0}")]
+    Protocol(String),
+    /// The socket or the kernel failed.
+    #[error("cannot go on serving")]
+    Io(#[from] io::Error),
+    /// No confined run is possible.
+    #[error("no run can be confined: {0}")]
+    Nursery(#[from] StepFailure),
+}
+
+impl From<CodecError> for ServeError {
+    fn from(error: CodecError) -> Self {
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        Self::Protocol(cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}")))
+    }
+}
+
+/// The supervisor's state between events.
+#[derive(Debug)]
+pub struct Serving {
+    host: Host,
+    welcome: Welcome,
+    ids: RunIds,
+    /// Our number and the private copy; both are given up only after the last run.
+    _held: (Instance, Base),
+    runs: Vec<Run>,
+    outbox: Outbox,
+    server: OwnedFd,
+    signals: SignalFd,
+    random: File,
+    greeted: bool,
+    probe: Probe,
+    stopping: bool,
+}
+
+/// What a descriptor in the poll set belongs to.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    Server,
+    Signals,
+    Control(usize),
+    Memory(usize),
+}
+
+/// Which signals are read instead of taken.
+#[must_use]
+pub fn handled_signals() -> SigSet {
+    let mut set = SigSet::empty();
+    for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        set.add(signal);
+    }
+    set
+}
+
+impl Serving {
+    /// Ready to greet `server`.
+    pub fn new(ready: Ready, server: OwnedFd) -> io::Result<Self> {
+        let set = handled_signals();
+        set.thread_block()?;
+        crate::sys::descriptors::set_nonblocking(&server)?;
+        Ok(Self {
+            host: ready.host,
+            welcome: ready.welcome,
+            ids: ready.ids,
+            _held: ready.held,
+            runs: Vec::new(),
+            outbox: Outbox::default(),
+            server,
+            signals: SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?,
+            random: File::open("/dev/urandom")?,
+            greeted: false,
+            probe: Probe::default(),
+            stopping: false,
+        })
+    }
+
+    /// Serves until the server leaves or this process is told to stop. All runs are gone then.
+    pub fn until_the_end(mut self, cgroup: &str) -> Result<(), ServeError> {
+        let result = self.serve();
+        self.stop_all();
+        let cleared = self.host.clear_cgroups(cgroup);
+        result?;
+        cleared.map_err(io::Error::other)?;
+        Ok(())
+    }
+
+    fn serve(&mut self) -> Result<(), ServeError> {
+        while !self.stopping {
+            for source in self.wait_for_events()? {
+                match source {
+                    Source::Server => self.on_server()?,
+                    Source::Signals => self.on_signals()?,
+                    Source::Control(index) => self.step(index, |run, host| run.on_control(host)),
+                    Source::Memory(index) => self.step(index, |run, _| run.on_oom()),
+                }
+            }
+            let now = Instant::now();
+            for index in 0..self.runs.len() {
+                if self.runs.get(index).and_then(Run::deadline).is_some_and(|due| due <= now) {
+                    self.step(index, |run, _| run.on_deadline());
+                }
+            }
+            self.clear_away(&[]);
+            self.outbox.flush(self.server.as_fd())?;
+        }
+        Ok(())
+    }
+
+    fn wait_for_events(&self) -> io::Result<Vec<Source>> {
+        let writable =
+            if self.outbox.is_empty() { PollFlags::empty() } else { PollFlags::POLLOUT };
+        let mut sources = vec![Source::Server, Source::Signals];
+        let mut polled = vec![
+            PollFd::new(self.server.as_fd(), PollFlags::POLLIN | writable),
+            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+        ];
+        for (index, run) in self.runs.iter().enumerate() {
+            if let Some(control) = run.control() {
+                sources.push(Source::Control(index));
+                polled.push(PollFd::new(control, PollFlags::POLLIN));
+            }
+            if let Some(memory) = run.oom_event() {
+                sources.push(Source::Memory(index));
+                polled.push(PollFd::new(memory, PollFlags::POLLIN));
+            }
+        }
+        match poll(&mut polled, self.patience()) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let wanted = PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR;
+        Ok(sources
+            .into_iter()
+            .zip(&polled)
+            .filter(|(_, one)| one.revents().is_some_and(|seen| seen.intersects(wanted)))
+            .map(|(source, _)| source)
+            .collect())
+    }
+
+    /// Until the next deadline, or the next look at a cgroup that was not empty.
+    fn patience(&self) -> PollTimeout {
+        let now = Instant::now();
+        let next_deadline = self.runs.iter().filter_map(Run::deadline).min();
+        let next_look = self.runs.iter().any(Run::is_dying).then(|| now + CLEARING);
+        let Some(next) = next_deadline.into_iter().chain(next_look).min() else {
+            return PollTimeout::NONE;
+        };
+        // Rounded up, so that the deadline has really come then.
+        let wait = next.saturating_duration_since(now) + Duration::from_millis(1);
+        PollTimeout::try_from(wait).unwrap_or(PollTimeout::MAX)
+    }
+
+    fn on_server(&mut self) -> Result<(), ServeError> {
+        let message = match wire::receive::<ToSupervisor>(&self.server) {
+            Ok(None) => {
+                self.stopping = true;
+                return Ok(());
+            }
+            Ok(Some((message, descriptors))) if descriptors.is_empty() => message,
+            Ok(Some(_)) => return Err(ServeError::Protocol("descriptors nobody asked for".to_owned())),
+            Err(CodecError::Socket(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        match message {
+            ToSupervisor::Hello { version, policy_digest } if !self.greeted => {
+                self.greeted = true;
+                self.greet(&version, &policy_digest)
+            }
+            ToSupervisor::Hello { .. } => Err(ServeError::Protocol("a second hello".to_owned())),
+            _ if !self.greeted => Err(ServeError::Protocol("a message before hello".to_owned())),
+            ToSupervisor::Run(request) => {
+                self.on_run(request);
+                Ok(())
+            }
+            ToSupervisor::Cancel { run_id, why } => {
+                if let Some(index) = self.runs.iter().position(|run| run.id == run_id) {
+                    self.step(index, |run, _| run.end(Cause::Cancelled(why)));
+                }
+                Ok(())
+            }
+            ToSupervisor::Probe => {
+                self.start_probe(false);
+                Ok(())
+            }
+        }
+    }
+
+    /// Both halves must be of one build and one policy; then a real run shows that all of it works.
+    fn greet(&mut self, version: &str, policy_digest: &str) -> Result<(), ServeError> {
+        let ours = &self.welcome;
+        let problem = if version != ours.version {
+            format!("this supervisor is version {}, the server is {version}", ours.version)
+        } else if policy_digest != ours.policy_digest {
+            format!(
+                "this supervisor enforces policy {}, the server has read {policy_digest}",
+                ours.policy_digest
+            )
+        } else {
+            self.start_probe(true);
+            return Ok(());
+        };
+        let next = "install primcs and primcs-supervisor from one package, and give both the same --policy";
+        self.outbox.push(ToServer::Unable { problem: problem.clone(), next: next.to_owned() }, vec![]);
+        self.outbox.flush(self.server.as_fd())?;
+        Err(ServeError::Protocol(problem))
+    }
+
+    fn on_run(&mut self, request: RunRequest) {
+        let number = request.request;
+        let refusal = match admission::admit(&request, self.host.policy()) {
+            Err(refusal) => Some(refusal),
+            Ok(admitted) => self.start(Asker::Server(number), &admitted).err(),
+        };
+        if let Some(refusal) = refusal {
+            self.outbox.push(ToServer::Refused { request: number, refusal }, vec![]);
+        }
+    }
+
+    fn start(&mut self, asker: Asker, admitted: &Admitted<'_>) -> Result<(), Refusal> {
+        let id = self.new_run_id().map_err(|error| Refusal::SandboxFailed { message: error.to_string() })?;
+        let host_id = self.ids.take().ok_or(Refusal::Busy)?;
+        match Run::ask(&self.host, id, asker, admitted.code, admitted.wall, host_id) {
+            Ok(run) => {
+                self.runs.push(run);
+                Ok(())
+            }
+            Err(failure) => {
+                self.ids.give_back(host_id);
+                Err(Refusal::SandboxFailed { message: failure.to_string() })
+            }
+        }
+    }
+
+    fn start_probe(&mut self, greeting: bool) {
+        self.probe.wanted(greeting);
+        if self.probe.is_under_way() {
+            return;
+        }
+        // Runs that fill every slot are a better proof than a probe.
+        let admitted = admission::probe(self.host.policy());
+        let failure = match self.start(Asker::Probe, &admitted) {
+            Ok(()) => return self.probe.begin(),
+            Err(Refusal::Busy) => None,
+            Err(Refusal::Rejected { message } | Refusal::SandboxFailed { message }) => Some(message),
+        };
+        self.answer_probe(failure);
+    }
+
+    fn answer_probe(&mut self, failure: Option<String>) {
+        let (greeting, asked) = self.probe.finish();
+        if greeting {
+            let answer = match &failure {
+                None => ToServer::Welcome(Box::new(self.welcome.clone())),
+                Some(problem) => ToServer::Unable {
+                    problem: format!("a first confined run failed: {problem}"),
+                    next: "the step named here was refused by the kernel; `primcs doctor` says more".to_owned(),
+                },
+            };
+            self.outbox.push(answer, vec![]);
+        }
+        if asked {
+            self.outbox.push(ToServer::Probed { failure }, vec![]);
+        }
+    }
+
+    /// Lets one run take an event, and passes on what came of it.
+    fn step(&mut self, index: usize, event: impl FnOnce(&mut Run, &Host) -> Outcome) {
+        let Some(run) = self.runs.get_mut(index) else { return };
+        let asker = run.asker;
+        match (event(run, &self.host), asker) {
+            (Outcome::Nothing, _) => {}
+            (Outcome::Started(started, pipes), Asker::Server(_)) => {
+                self.outbox.push(ToServer::Started(started), pipes);
+            }
+            (Outcome::Ended(ended), Asker::Server(_)) => {
+                log_failed_step(&ended);
+                self.outbox.push(ToServer::Ended(ended), vec![]);
+            }
+            (Outcome::Started(_, pipes), Asker::Probe) => self.probe.listen(pipes),
+            (Outcome::Ended(ended), Asker::Probe) => {
+                let failure = self.probe.judge(&ended);
+                self.answer_probe(failure);
+            }
+        }
+    }
+
+    fn on_signals(&mut self) -> Result<(), ServeError> {
+        while let Some(signal) = self.signals.read_signal().map_err(io::Error::from)? {
+            if i32::try_from(signal.ssi_signo) != Ok(libc::SIGCHLD) {
+                self.stopping = true;
+            }
+        }
+        self.reap()
+    }
+
+    fn reap(&mut self) -> Result<(), ServeError> {
+        let mut reaped = Vec::new();
+        loop {
+            match wait::any_child(false) {
+                Ok(Some(exit)) => reaped.push(exit.pid),
+                Ok(None) => break,
+                Err(error) if error.raw_os_error() == Some(libc::ECHILD) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.clear_away(&reaped);
+        if reaped.contains(&self.host.nursery().pid()) && !self.stopping {
+            eprintln!("primcs-supervisor: the nursery died; starting another");
+            self.host.restart_nursery()?;
+        }
+        Ok(())
+    }
+
+    /// Forgets runs of which nothing is left, and gives their ids back.
+    fn clear_away(&mut self, reaped: &[nix::unistd::Pid]) {
+        for index in 0..self.runs.len() {
+            let is_reaped = |run: &Run| reaped.iter().any(|pid| run.is_init(*pid));
+            // An init that has ended may have said how before; it says nothing after.
+            while self.runs.get(index).is_some_and(|run| is_reaped(run) && !run.is_dying()) {
+                self.step(index, |run, host| run.on_control(host));
+            }
+        }
+        let (host, ids) = (&self.host, &mut self.ids);
+        self.runs.retain_mut(|run| {
+            let is_reaped = reaped.iter().any(|pid| run.is_init(*pid));
+            let gone = run.is_gone(host, is_reaped);
+            if gone {
+                ids.give_back(run.host_id());
+            }
+            !gone
+        });
+    }
+
+    /// Ends every run and waits, within bounds, until nothing of them is left.
+    fn stop_all(&mut self) {
+        for index in 0..self.runs.len() {
+            self.step(index, |run, _| run.end(Cause::Stopping));
+        }
+        // A server that is gone or does not read gets nothing; that is its own doing.
+        let _ = self.outbox.flush(self.server.as_fd());
+        let until = Instant::now() + STOPPING;
+        while !self.runs.is_empty() && Instant::now() < until {
+            if self.reap().is_err() {
+                break;
+            }
+            self.clear_away(&[]);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn new_run_id(&mut self) -> io::Result<String> {
+        let mut bytes = [0u8; 8];
+        self.random.read_exact(&mut bytes)?;
+        Ok(format!("{:016x}", u64::from_be_bytes(bytes)))
+    }
+}
+
+fn log_failed_step(ended: &wire::Ended) {
+    if let Some(step) = &ended.failed_step {
+        let error = io::Error::from_raw_os_error(step.errno);
+        eprintln!("primcs-supervisor: run {}: {}: {error}", ended.run_id, step.step);
+    }
+}

@@ -1,0 +1,170 @@
+//! `primcs doctor`, `policy`, `config` and the arguments of `serve`.
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::support::programs::{Build, Finished, finish, primcs, program};
+
+fn bare(arguments: &[&str]) -> Finished {
+    finish(Command::new(program(Build::Normal, "primcs")).args(arguments), "")
+}
+
+/// A directory that only root may change, as a policy must lie in one.
+fn directory(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    // Left by an earlier time, or not there.
+    let _ = fs::remove_dir_all(&path);
+    fs::create_dir_all(&path).expect("a directory");
+    path
+}
+
+#[test]
+fn help_and_version_go_to_stdout() {
+    let help = bare(&["--help"]);
+    assert!(help.status.success());
+    for word in ["serve", "stdio", "run", "doctor", "policy", "config"] {
+        assert!(help.stdout().contains(word), "{}", help.stdout());
+    }
+    let version = bare(&["--version"]);
+    assert_eq!(version.stdout(), format!("primcs {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn unknown_words_are_refused() {
+    for arguments in [&["frobnicate"][..], &["run", "--no-such-flag", "-c", "1"], &["run"]] {
+        let finished = bare(arguments);
+        assert!(!finished.status.success(), "{arguments:?}");
+        assert!(finished.stdout().is_empty() && !finished.stderr().is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn doctor_says_that_this_host_can_confine_a_run() {
+    let finished = finish(&mut primcs(Build::Normal, "doctor"), "");
+    assert!(finished.status.success(), "{}{}", finished.stdout(), finished.stderr());
+    assert!(!finished.stdout().is_empty());
+}
+
+#[test]
+fn doctor_speaks_json() {
+    let finished = finish(primcs(Build::Normal, "doctor").arg("--json"), "");
+    assert!(finished.status.success(), "{}", finished.stderr());
+    let facts: Value = serde_json::from_slice(&finished.stdout).expect("one JSON value");
+    assert!(facts.is_object(), "{facts}");
+}
+
+#[test]
+fn doctor_fails_where_no_run_could_be_confined() {
+    let mut command = primcs(Build::Normal, "doctor");
+    let finished = finish(command.args(["--python", "/no/such/python"]), "");
+    assert!(!finished.status.success(), "{}", finished.stdout());
+    let said = finished.stdout() + &finished.stderr();
+    assert!(said.contains("/no/such/python"), "{said}");
+}
+
+#[test]
+fn policy_explains_all_or_one() {
+    let all = bare(&["policy", "explain"]);
+    assert!(all.status.success(), "{}", all.stderr());
+    assert!(all.stdout().contains("memory.max") && all.stdout().contains("clone3"));
+    let one = bare(&["policy", "explain", "clone3"]);
+    assert!(one.status.success() && one.stdout().contains("clone3"), "{}", one.stdout());
+    assert!(one.stdout().len() < all.stdout().len() / 10);
+}
+
+#[test]
+fn policy_check_takes_a_good_folder_and_names_what_is_wrong_in_a_bad_one() {
+    let embedded = Path::new(env!("CARGO_MANIFEST_DIR")).join("policy/limits.toml");
+    let text = fs::read_to_string(embedded).expect("policy/limits.toml");
+    let good = directory("policy-good");
+    fs::write(good.join("limits.toml"), text.replace("\"1GiB\"", "\"512MiB\"")).expect("a file");
+    let finished = bare(&["policy", "check", good.to_str().expect("UTF-8")]);
+    assert!(finished.status.success(), "{}", finished.stderr());
+
+    for (what, from, to) in [
+        ("an unknown key", "[host]", "[hosts]"),
+        (
+            "below the floor",
+            "\"memory.swap.max\"  = { value = \"0\"",
+            "\"memory.swap.max\"  = { value = \"1GiB\"",
+        ),
+    ] {
+        let bad = directory("policy-bad");
+        assert!(text.contains(from), "{what}: limits.toml has changed");
+        fs::write(bad.join("limits.toml"), text.replace(from, to)).expect("a file");
+        let finished = bare(&["policy", "check", bad.to_str().expect("UTF-8")]);
+        assert!(!finished.status.success(), "{what} was taken");
+        assert!(finished.stderr().contains("limits.toml"), "{what}: {}", finished.stderr());
+    }
+    let unknown = directory("policy-unknown");
+    fs::write(unknown.join("extra.toml"), "").expect("a file");
+    assert!(!bare(&["policy", "check", unknown.to_str().expect("UTF-8")]).status.success());
+}
+
+#[test]
+fn a_policy_that_others_may_write_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let policy = directory("policy-open");
+    fs::set_permissions(&policy, fs::Permissions::from_mode(0o777)).expect("a mode");
+    let mut command = primcs(Build::Normal, "run");
+    let finished = finish(command.arg("--policy").arg(&policy).args(["-c", "print(1)"]), "");
+    assert_eq!(finished.status.code(), Some(125), "{}", finished.stderr());
+    assert!(finished.stdout().is_empty());
+}
+
+#[test]
+fn config_shows_where_each_setting_came_from() {
+    let default = bare(&["config", "default"]);
+    assert!(
+        default.status.success() && default.stdout().contains("listen"),
+        "{}",
+        default.stderr()
+    );
+    let file = directory("config").join("primcs.toml");
+    fs::write(&file, "max_runs = 3\n").expect("a file");
+    let path = file.to_str().expect("UTF-8");
+    let shown = bare(&["config", "show", "--origin", "--config", path]);
+    assert!(shown.status.success(), "{}", shown.stderr());
+    let line = shown.stdout();
+    let line = line.lines().find(|line| line.contains("max_runs")).expect("a line");
+    assert!(line.contains('3') && line.contains("primcs.toml"), "{line}");
+
+    fs::write(&file, "max_rums = 3\n").expect("a file");
+    let refused = bare(&["config", "check", path]);
+    assert!(
+        !refused.status.success() && refused.stderr().contains("max_rums"),
+        "{}",
+        refused.stderr()
+    );
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_a_flag_over_both() {
+    let file = directory("precedence").join("primcs.toml");
+    fs::write(&file, "max_runs = 3\n").expect("a file");
+    let shown = |environment: Option<&str>| {
+        let mut command = Command::new(program(Build::Normal, "primcs"));
+        command.args(["config", "show", "--config"]).arg(&file);
+        if let Some(value) = environment {
+            command.env("PRIMCS_MAX_RUNS", value);
+        }
+        let finished = finish(&mut command, "");
+        let text = finished.stdout();
+        text.lines().find(|line| line.contains("max_runs")).expect("a line").to_owned()
+    };
+    assert!(shown(None).contains('3'));
+    assert!(shown(Some("5")).contains('5'));
+}
+
+#[test]
+fn listening_beyond_loopback_without_authentication_is_refused() {
+    for address in ["0.0.0.0:0", "[::]:0"] {
+        let finished = finish(primcs(Build::Normal, "serve").args(["--listen", address]), "");
+        assert!(!finished.status.success(), "it listens on {address}");
+        assert!(finished.stderr().contains("--allow-unauthenticated"), "{}", finished.stderr());
+    }
+}

@@ -1,0 +1,188 @@
+//! `primcs run`.
+#![forbid(unsafe_code)]
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use super::support::processes::{assert_gone, descendants};
+use super::support::programs::{Build, Finished, finish, primcs};
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = primcs(Build::Normal, "run");
+    command.args(arguments);
+    command
+}
+
+fn run(arguments: &[&str]) -> Finished {
+    finish(&mut command(arguments), "")
+}
+
+#[track_caller]
+fn exits(arguments: &[&str], code: i32) -> Finished {
+    let finished = run(arguments);
+    assert_eq!(finished.status.code(), Some(code), "{arguments:?}: {}", finished.stderr());
+    finished
+}
+
+#[test]
+fn it_exits_with_the_status_of_the_program() {
+    exits(&["-c", "pass"], 0);
+    exits(&["-c", "import sys\nsys.exit(7)"], 7);
+    exits(&["-c", "1 / 0"], 1);
+}
+
+#[test]
+fn it_exits_with_128_and_the_signal() {
+    exits(&["-c", "import os, signal\nos.kill(os.getpid(), signal.SIGTERM)"], 128 + 15);
+    exits(&["-c", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"], 128 + 9);
+}
+
+#[test]
+fn it_exits_with_124_when_time_is_over() {
+    let finished =
+        exits(&["--timeout", "1", "-c", "import time\nprint('begun')\ntime.sleep(60)"], 124);
+    assert_eq!(finished.stdout(), "begun\n");
+    assert!(finished.took < Duration::from_secs(60));
+}
+
+#[test]
+fn it_exits_with_125_when_primcs_could_not_run_it() {
+    exits(&["/no/such/file.py"], 125);
+    exits(&["--python", "/no/such/python", "-c", "pass"], 125);
+    exits(&["--policy", "/no/such/policy", "-c", "pass"], 125);
+    exits(&["-c", &"#".repeat(20_001)], 125);
+}
+
+#[test]
+fn what_is_not_there_yet_is_refused_by_name() {
+    for (flag, value) in [("-r", "numpy"), ("-f", "https://example.org/x=x")] {
+        let finished = exits(&[flag, value, "-c", "pass"], 125);
+        assert!(finished.stderr().contains("not available yet"), "{}", finished.stderr());
+        assert!(finished.stdout().is_empty());
+    }
+}
+
+#[test]
+fn standard_streams_stay_apart() {
+    let finished = exits(&["-c", "import sys\nprint('out')\nprint('err', file=sys.stderr)"], 0);
+    assert_eq!(finished.stdout(), "out\n");
+    assert!(finished.stderr().lines().any(|line| line == "err"), "{}", finished.stderr());
+}
+
+#[test]
+fn code_comes_from_a_file_from_stdin_or_from_the_command_line() {
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("script.py");
+    std::fs::write(&path, "print('from a file')").expect("writing the script");
+    let finished = finish(command(&[]).arg(&path), "");
+    assert_eq!(finished.stdout(), "from a file\n", "{}", finished.stderr());
+    let finished = finish(&mut command(&["-"]), "print('from stdin')");
+    assert_eq!(finished.stdout(), "from stdin\n", "{}", finished.stderr());
+    assert_eq!(run(&["-c", "print('from the line')"]).stdout(), "from the line\n");
+}
+
+#[test]
+fn the_programs_stdin_is_empty_whatever_ours_is() {
+    let code = "import sys\nprint(len(sys.stdin.read()))";
+    assert_eq!(finish(&mut command(&["-c", code]), "words for nobody").stdout(), "0\n");
+}
+
+#[test]
+fn json_is_the_whole_result_and_nothing_else() {
+    let finished = exits(&["--json", "-c", "print('out')\n6 * 7"], 0);
+    let result: Value = serde_json::from_slice(&finished.stdout).expect("one JSON value");
+    assert_eq!(result["status"], "ok");
+    assert_eq!(result["stdout"], "out\n");
+    assert_eq!(result["result"], "42");
+    for field in [
+        "exit_code",
+        "signal",
+        "stderr",
+        "truncated",
+        "stdout_bytes",
+        "stderr_bytes",
+        "artifacts",
+        "hints",
+        "usage",
+        "limits",
+        "run_id",
+        "policy_digest",
+    ] {
+        assert!(result.get(field).is_some(), "no {field} in {result:#}");
+    }
+    for field in ["wall_ms", "cpu_ms", "memory_peak_bytes", "pids_peak"] {
+        assert!(result["usage"].get(field).is_some(), "no usage.{field} in {result:#}");
+    }
+}
+
+#[test]
+fn json_of_a_failed_program_keeps_the_exit_status() {
+    let finished = exits(&["--json", "-c", "import sys\nsys.exit(3)"], 3);
+    let result: Value = serde_json::from_slice(&finished.stdout).expect("one JSON value");
+    assert_eq!((&result["status"], &result["exit_code"]), (&Value::from("error"), &Value::from(3)));
+}
+
+#[test]
+fn timings_are_told_on_stderr() {
+    let finished = exits(&["--timings", "-c", "print(1)"], 0);
+    assert_eq!(finished.stdout(), "1\n");
+    assert!(finished.stderr().contains("ms"), "{}", finished.stderr());
+}
+
+#[test]
+fn output_streams_while_the_program_runs() {
+    let code = "import time\nprint('first')\ntime.sleep(3)\nprint('last')";
+    let mut child = command(&["-c", code])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("primcs run");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    assert_eq!(lines.next().expect("a line").expect("text"), "first");
+    let first = Instant::now();
+    assert_eq!(lines.next().expect("a line").expect("text"), "last");
+    assert!(first.elapsed() > Duration::from_secs(2), "both came together");
+    assert!(child.wait().expect("the end").success());
+}
+
+#[test]
+fn interrupting_it_ends_the_run() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let code = "import os, time\nos.fork()\nprint('running')\ntime.sleep(600)";
+        let mut child = command(&["-c", code])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("primcs run");
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        assert_eq!(lines.next().expect("a line").expect("text"), "running");
+        let pid = i32::try_from(child.id()).expect("a pid");
+        let below = descendants(pid);
+        assert!(below.len() >= 4, "{below:?}");
+        kill(Pid::from_raw(pid), signal).expect("a signal");
+        assert_gone(&below, Duration::from_secs(1));
+        assert!(!child.wait().expect("the end").success());
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_ends_it() {
+    let mut child = command(&["-c", "while True:\n  print('y' * 100)"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("primcs run");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    lines.next().expect("a line").expect("text");
+    let below = descendants(i32::try_from(child.id()).expect("a pid"));
+    drop(lines);
+    child.wait().expect("the end");
+    assert_gone(&below, Duration::from_secs(1));
+}

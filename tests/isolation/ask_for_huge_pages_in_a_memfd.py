@@ -1,0 +1,5 @@
+# proves: seccomp-run memfd_create MFD_HUGETLB
+# stopped by: seccomp:memfd_create
+MFD_HUGETLB, SIZE = 4, 13 << 26
+result = call(319, b"huge", MFD_HUGETLB | SIZE)
+say(result != -errno.ENOMEM, f"memfd_create: {name(result)}")

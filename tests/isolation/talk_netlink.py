@@ -1,0 +1,6 @@
+# proves: seccomp-run allow socket when domain is UNIX, INET or INET6
+# stopped by: seccomp:socket
+# nf_tables and XFRM, a steady source of kernel bugs, are spoken to over netlink.
+NETLINK_ROUTE = 0
+result = call(41, 16, socket.SOCK_RAW, NETLINK_ROUTE)
+say(result >= 0, f"socket: {name(result)}")

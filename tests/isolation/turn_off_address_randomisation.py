@@ -1,0 +1,5 @@
+# proves: seccomp-run personality
+# stopped by: seccomp:personality
+ADDR_NO_RANDOMIZE = 0x40000
+result = call(135, ADDR_NO_RANDOMIZE)
+say(result >= 0, f"personality: {name(result)}")

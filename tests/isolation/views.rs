@@ -1,0 +1,89 @@
+//! What a run sees of the world around it. These have no weakened half, because what makes them
+//! true (a namespace, an empty root) cannot be taken away without there being no run at all; each
+//! compares with what the host has.
+#![forbid(unsafe_code)]
+
+use std::fs;
+
+use crate::support::mcp;
+use crate::support::server;
+
+fn lines(code: &str) -> Vec<String> {
+    let answer = mcp::run(server::shared().address, code).expect("ok");
+    answer.stdout().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_run_has_one_ordinary_id_and_no_groups() {
+    let map = lines(
+        "import os\nprint(open('/proc/self/uid_map').read().split())\nprint(open('/proc/self/gid_map').read().split())\nprint(os.getresuid(), os.getresgid(), os.getgroups())",
+    );
+    for map in &map[..2] {
+        let fields: Vec<_> = map.trim_matches(['[', ']']).split(", ").collect();
+        assert_eq!(fields.len(), 3, "one line of three: {map}");
+        assert_eq!((fields[0], fields[2]), ("'1000'", "'1'"), "{map}");
+        assert_ne!(fields[1], "'0'", "root of the host: {map}");
+    }
+    assert_eq!(map[2], "(1000, 1000, 1000) (1000, 1000, 1000) []");
+}
+
+#[test]
+fn a_run_is_at_the_root_of_its_control_groups() {
+    for line in lines("print(open('/proc/self/cgroup').read(), end='')") {
+        assert!(line.ends_with(":/"), "a path of the host: {line}");
+    }
+}
+
+#[test]
+fn a_run_does_not_learn_the_name_of_its_host() {
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").expect("a host name");
+    let seen =
+        lines("import socket, platform\nprint(socket.gethostname())\nprint(platform.node())");
+    assert!(seen.iter().all(|name| name == "sandbox"), "{seen:?}");
+    assert_ne!(host.trim(), "sandbox", "this host's own name makes the test blind");
+}
+
+#[test]
+fn a_run_sees_only_its_own_processes() {
+    let seen = lines(
+        "import os\nprint(os.getpid(), os.getppid(), sorted(int(p) for p in os.listdir('/proc') if p.isdigit()))",
+    );
+    assert_eq!(seen, ["2 1 [1, 2]"]);
+}
+
+#[test]
+fn a_run_sees_a_root_built_from_nothing() {
+    let seen = lines(
+        "import os\nprint(*sorted(os.scandir('/proc/self/root') and [n for n in ('root', 'var', 'boot', 'srv', 'opt', 'sys', 'mnt', 'media', 'lost+found', 'run') if os.path.lexists('/' + n)]))\nprint(os.path.exists('/etc/shadow'), os.path.exists('/etc/machine-id'), os.path.exists('/sys/kernel'))",
+    );
+    assert_eq!(seen[1], "False False False");
+    assert_eq!(seen[0], "", "entries of a host");
+}
+
+#[test]
+fn every_mount_of_a_run_ignores_setuid_and_devices() {
+    let code = "for line in open('/proc/self/mountinfo'):\n  f = line.split()\n  print(f[4], f[5])";
+    let mounts = lines(code);
+    assert!(mounts.len() > 5, "{mounts:?}");
+    for mount in mounts {
+        let (point, options) = mount.split_once(' ').expect("two words");
+        let options: Vec<_> = options.split(',').collect();
+        assert!(options.contains(&"nosuid"), "{mount}");
+        // The device nodes themselves, and masks that are binds of one.
+        let device = point.starts_with("/dev/") && point != "/dev/shm";
+        let mask = point.starts_with("/proc/");
+        assert!(device || mask || options.contains(&"nodev"), "{mount}");
+    }
+}
+
+#[test]
+fn a_run_mounts_nothing_on_the_host() {
+    let before = crate::support::processes::host_mounts();
+    let code = "import sys\nprint('there', flush=True)\nimport time\ntime.sleep(0.5)";
+    let mut stream =
+        mcp::Call::new(code).with_progress().stream(server::shared().address, mcp::Era::Modern);
+    stream.wait_for("there");
+    assert_eq!(crate::support::processes::host_mounts(), before, "while it runs");
+    stream.answer().expect("ok");
+    assert_eq!(crate::support::processes::host_mounts(), before, "afterwards");
+}

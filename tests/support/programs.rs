@@ -1,0 +1,154 @@
+//! Where the programs under test are and how one is started so that it cannot outlive the test.
+//!
+//! `PRIMCS_TEST_PROGRAMS` and `PRIMCS_TEST_WEAKENED_PROGRAMS` name directories with `primcs` and
+//! `primcs-supervisor` in them. A missing program is a failure that says how to get it.
+#![forbid(unsafe_code)]
+
+use std::env;
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// The programs as they are shipped, or those in which `PRIMCS_WEAKEN` takes barriers away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Build {
+    Normal,
+    Weakened,
+}
+
+/// Path of one program, which is there.
+pub(crate) fn program(build: Build, name: &str) -> PathBuf {
+    let (variable, fallback) = match build {
+        Build::Normal => ("PRIMCS_TEST_PROGRAMS", "target/debug"),
+        Build::Weakened => ("PRIMCS_TEST_WEAKENED_PROGRAMS", "target/weaken/debug"),
+    };
+    let directory = env::var_os(variable)
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(fallback), PathBuf::from);
+    let path = directory.join(name);
+    assert!(
+        path.is_file(),
+        "{} is missing: `make test` builds the programs and runs the tests; to use others set {variable}",
+        path.display()
+    );
+    path
+}
+
+/// A state directory for all servers of this test program and build, so that the private copy of
+/// the system is made once. It stays for the next time; everything in it can be made again.
+pub(crate) fn state_dir(build: Build) -> PathBuf {
+    let root = env::var_os("PRIMCS_TEST_STATE_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from);
+    let directory = root.join(format!("{}-{build:?}", env!("CARGO_CRATE_NAME")).to_lowercase());
+    std::fs::create_dir_all(&directory).expect("cannot create the state directory");
+    directory
+}
+
+/// Isolation mode to test: later modes run this same suite.
+pub(crate) fn isolation() -> String {
+    env::var("PRIMCS_TEST_ISOLATION").unwrap_or_else(|_| "strict".to_owned())
+}
+
+/// `primcs SUBCOMMAND` with its own state directory and none of the caller's settings.
+pub(crate) fn primcs(build: Build, subcommand: &str) -> Command {
+    let mut command = Command::new(program(build, "primcs"));
+    let _ = program(build, "primcs-supervisor");
+    forget_settings(&mut command);
+    command.arg(subcommand).arg("--state-dir").arg(state_dir(build));
+    if isolation() != "strict" {
+        command.arg("--isolation").arg(isolation());
+    }
+    command
+}
+
+/// `PRIMCS_*` of whoever runs the tests must not change what is tested.
+fn forget_settings(command: &mut Command) {
+    for (name, _) in env::vars_os() {
+        if name.to_string_lossy().starts_with("PRIMCS_") && name != "PRIMCS_PYTHON" {
+            command.env_remove(name);
+        }
+    }
+    command.env_remove("PORT");
+}
+
+/// A `primcs run` that is over.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: Vec<u8>,
+    pub(crate) took: Duration,
+}
+
+impl Finished {
+    pub(crate) fn stdout(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    pub(crate) fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.stderr).into_owned()
+    }
+}
+
+/// Gives `input` on stdin and waits for the end.
+pub(crate) fn finish(command: &mut Command, input: &str) -> Finished {
+    let started = Instant::now();
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("cannot start primcs");
+    let mut stdin = child.stdin.take().expect("stdin is a pipe");
+    let mut stderr = child.stderr.take().expect("stderr is a pipe");
+    let errors = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        stderr.read_to_end(&mut bytes).map(|_| bytes)
+    });
+    // A program that does not read its input has closed the pipe; its own words say why.
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    let mut stdout = Vec::new();
+    child
+        .stdout
+        .take()
+        .expect("stdout is a pipe")
+        .read_to_end(&mut stdout)
+        .expect("reading stdout");
+    let status = child.wait().expect("waiting for primcs");
+    let stderr = errors.join().expect("stderr reader").expect("reading stderr");
+    Finished { status, stdout, stderr, took: started.elapsed() }
+}
+
+/// Starts `command` so that it gets SIGTERM when this test program ends, however it ends: a shell
+/// between the two waits for the end of its stdin. Returns that shell and the pid of the program.
+pub(crate) fn start_guarded(command: &Command) -> (Child, i32) {
+    const GUARD: &str =
+        "exec 3<&0; \"$@\" </dev/null & echo $!; read -r _ <&3; kill -TERM $! 2>/dev/null; wait $!";
+    let mut guarded = Command::new("/bin/sh");
+    guarded.args(["-c", GUARD, "sh"]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => guarded.env(name, value),
+            None => guarded.env_remove(name),
+        };
+    }
+    let mut child = guarded
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("cannot start /bin/sh");
+    // The shell's only line; the program itself has nothing to say on stdout.
+    let mut line = String::new();
+    let stdout = child.stdout.take().expect("stdout is a pipe");
+    BufReader::new(stdout).read_line(&mut line).expect("the shell names the pid");
+    let pid = line.trim().parse().expect("a pid");
+    (child, pid)
+}
+
+/// `PRIMCS_WEAKEN` for these barriers.
+pub(crate) fn weaken(barriers: &[&str]) -> OsString {
+    OsString::from(barriers.join(","))
+}
