@@ -123,7 +123,7 @@ impl Run {
             Err(failure) => {
                 // An init that was asked for sees EOF instead of "go" and ends by itself.
                 if let Some(leaf) = leaf {
-                    host.discard(leaf);
+                    host.discard(&leaf);
                 }
                 Err(failure)
             }
@@ -249,9 +249,15 @@ impl Run {
         };
         let oom_kills = self.leaf.as_ref().map_or(0, |leaf| leaf.oom_kills().unwrap_or(0));
         let verdict = decide(&cause, oom_kills);
-        let (exit_code, signal) = match &cause {
-            Cause::Ended { exit_code, signal } => (*exit_code, *signal),
-            _ => (None, None),
+        let (exit_code, signal) = if let Cause::Ended { exit_code, signal } = &cause {
+            (*exit_code, *signal)
+        } else {
+            (None, None)
+        };
+        let failed_step = if let Cause::StepFailed(StepFailure { step, errno }) = cause {
+            Some(FailedStep { step, errno })
+        } else {
+            None
         };
         if weaken::stands("kill") || verdict != Verdict::Ok {
             self.kill();
@@ -268,12 +274,7 @@ impl Run {
             signal,
             usage: self.usage(wall_ms),
             pids_refused: self.leaf.as_ref().map_or(0, |leaf| leaf.pids_refused().unwrap_or(0)),
-            failed_step: match cause {
-                Cause::StepFailed(failure) => {
-                    Some(FailedStep { step: failure.step, errno: failure.errno })
-                }
-                _ => None,
-            },
+            failed_step,
         }))
     }
 
