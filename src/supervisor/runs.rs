@@ -41,6 +41,8 @@ pub struct Run {
     init: Option<Pid>,
     state: State,
     deadline: Option<Instant>,
+    /// The init's count of CPU time, for hosts without a better one.
+    init_cpu_ms: u64,
 }
 
 /// Who wants to know.
@@ -119,6 +121,7 @@ impl Run {
                 init: None,
                 state: State::Asked(handover),
                 deadline: Some(Instant::now() + HELLO_DEADLINE),
+                init_cpu_ms: 0,
             }),
             Err(failure) => {
                 // An init that was asked for sees EOF instead of "go" and ends by itself.
@@ -181,7 +184,8 @@ impl Run {
                 self.let_go(host).unwrap_or_else(|failure| self.end(Cause::StepFailed(failure)))
             }
             (Ok(FromInit::Failed(failure)), _) => self.end(Cause::StepFailed(failure)),
-            (Ok(FromInit::Ended { exit_code, signal, cpu_ms: _ }), _) => {
+            (Ok(FromInit::Ended { exit_code, signal, cpu_ms }), _) => {
+                self.init_cpu_ms = cpu_ms;
                 self.end(Cause::Ended { exit_code, signal })
             }
             _ => self.end(Cause::Vanished),
@@ -308,7 +312,7 @@ impl Run {
         let leaf = self.leaf.as_ref();
         Usage {
             wall_ms,
-            cpu_ms: leaf.and_then(Leaf::cpu_ms).unwrap_or(0),
+            cpu_ms: leaf.and_then(Leaf::cpu_ms).unwrap_or(self.init_cpu_ms),
             memory_peak_bytes: leaf.and_then(Leaf::memory_peak),
             pids_peak: leaf.and_then(Leaf::pids_peak).map(|peak| peak.saturating_sub(1)),
         }
