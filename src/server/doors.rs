@@ -123,7 +123,7 @@ async fn serve_stdio(assembled: Assembled, streams: Streams) -> Result<ExitCode,
         shared: mcp::shared(runner, rules, most_text),
         door: Door::Stdio(Principal::local()),
     };
-    let speaking = stdio::serve(server, streams, shutdown.clone());
+    let speaking = Box::pin(stdio::serve(server, streams, shutdown.clone()));
     unless_supervisor_leaves(&supervisor, &shutdown, speaking).await?.map_err(DoorError::Door)?;
     Ok(ExitCode::SUCCESS)
 }
