@@ -4,9 +4,9 @@
 
 use std::path::PathBuf;
 
-use super::base::{self, Base};
+use super::base::Base;
 use crate::policy::limits::Resource;
-use crate::policy::mounts::{self, MountFlag, RootMountKind};
+use crate::policy::mounts::{MountFlag, RootMountKind};
 use crate::policy::process::LandlockRight;
 use crate::policy::seccomp::{CompileError, Program};
 use crate::policy::Policy;
@@ -210,37 +210,4 @@ pub fn most_runs(policy: &Policy, memory: u64, cores: u64) -> u32 {
     let by_memory = share / policy.limits.run.cgroup.memory_max.value.0.max(1);
     let by_cores = cores * host.runs_per_core.value;
     u32::try_from(by_memory.min(by_cores).clamp(1, 256)).unwrap_or(256)
-}
-
-/// What the private copy is made of.
-#[must_use]
-pub fn wanted(policy: &mounts::Base) -> base::Wanted {
-    let names = |names: &[mounts::FileName]| -> Vec<String> {
-        names.iter().map(|name| name.as_str().to_owned()).collect()
-    };
-    let path = |path: &mounts::RootPath| PathBuf::from(path.as_str());
-    base::Wanted {
-        tools: policy.tool.iter().flat_map(|group| names(&group.names)).collect(),
-        tool_directories: policy.tool_path.directories.iter().map(path).collect(),
-        libraries: policy.library.iter().flat_map(|group| names(&group.names)).collect(),
-        trees: policy
-            .tree
-            .iter()
-            .map(|tree| base::WantedTree { path: path(&tree.path), skip: tree.skip.clone() })
-            .collect(),
-        python_skip: policy.python.skip.iter().flat_map(|part| part.names.clone()).collect(),
-        etc: policy
-            .etc
-            .iter()
-            .map(|file| base::EtcFile {
-                name: file.name.as_str().to_owned(),
-                content: match &file.content {
-                    mounts::EtcContent::Text(text) => base::EtcContent::Text(text.clone()),
-                    mounts::EtcContent::FirstOf(paths) => {
-                        base::EtcContent::FirstOf(paths.iter().map(path).collect())
-                    }
-                },
-            })
-            .collect(),
-    }
 }

@@ -229,7 +229,6 @@ fn prepare_base(
     state: &Path,
     rootless: bool,
 ) -> Result<Base, StartupError> {
-    let wanted = plans::wanted(&policy.mounts.base);
     let search_path: Vec<_> = std::env::var_os("PATH")
         .map(|path| std::env::split_paths(&path).collect())
         .unwrap_or_default();
@@ -237,8 +236,7 @@ fn prepare_base(
         state_dir: state,
         python: settings.python.as_deref(),
         search_path: &search_path,
-        wanted: &wanted,
-        policy_digest: &policy.digest,
+        policy: &policy.mounts.base,
         reader: (!rootless).then_some(Reader { uid: READER, gid: READER }),
     };
     let base = base::prepare(&request).map_err(StartupError::Base)?;
