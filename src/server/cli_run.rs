@@ -14,6 +14,7 @@ use super::arguments::RunArguments;
 use super::assemble::{self, Assembled};
 use super::host::Host;
 use super::live::{Decoder, LiveOutput, Piece, Text};
+use super::log::Usual;
 use super::output::Stream;
 use super::principal::Principal;
 use super::result::{RunResult, Status};
@@ -45,7 +46,8 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let began = Instant::now();
     // Opened as the user who asks, read as the user we become.
     let source = open_source(arguments)?;
-    let host = Host::split(arguments.host.settings(), arguments.host.config.as_deref())?;
+    let host =
+        Host::split(arguments.host.settings(), arguments.host.config.as_deref(), Usual::Problems)?;
     let code = read_source(source)?;
     let connected = host.connect()?;
     let ready = began.elapsed();
