@@ -99,11 +99,11 @@ impl Policy {
         let [limits, mounts, process, seccomp_run, seccomp_server] = texts;
         let policy = Self {
             digest: digest(&texts),
+            limits: parse(limits)?,
+            mounts: parse(mounts)?,
+            process: parse(process)?,
             seccomp_run: filter(seccomp_run)?,
             seccomp_server: filter(seccomp_server)?,
-            mounts: parse(mounts)?,
-            limits: parse(limits)?,
-            process: parse(process)?,
         };
         floor::check(&policy)?;
         Ok(policy)
@@ -136,7 +136,8 @@ fn digest(texts: &[(&'static str, &str)]) -> String {
         hash.update(format!("{name}\0{}\0", text.len()));
         hash.update(text);
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    let hex = |byte: &u8| [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16));
+    hash.finalize().iter().flat_map(hex).flatten().collect()
 }
 
 const FILES: [(&str, &str); 5] = [

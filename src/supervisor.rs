@@ -32,7 +32,9 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
     // A terminal's Ctrl-C is the server's to handle; it tells us.
     let _already_leader = nix::unistd::setsid();
     let Ok(server) = descriptors::take_stdin() else {
-        eprintln!("primcs-supervisor: descriptor 0 is not open; it is started by `primcs`, not by hand");
+        eprintln!(
+            "primcs-supervisor: descriptor 0 is not open; it is started by `primcs`, not by hand"
+        );
         return ExitCode::FAILURE;
     };
     match startup::ready(arguments) {

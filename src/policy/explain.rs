@@ -37,19 +37,19 @@ pub fn explain(policy: &Policy, name: Option<&str>) -> Result<String, UnknownNam
 }
 
 /// What `primcs policy check` prints: one line when all is well, else the chain of causes.
+#[must_use]
 pub fn check_report(outcome: &Result<Policy, PolicyError>) -> String {
-    match outcome {
-        Ok(policy) => format!("the policy is sound; its digest is {}\n", policy.digest),
-        Err(error) => {
-            let mut text = format!("{error}\n");
-            let mut cause = std::error::Error::source(error);
-            while let Some(error) = cause {
-                text.push_str(&format!("  because: {error}\n"));
-                cause = error.source();
-            }
-            text
-        }
+    let error = match outcome {
+        Ok(policy) => return format!("the policy is sound; its digest is {}\n", policy.digest),
+        Err(error) => error,
+    };
+    let mut lines = vec![error.to_string()];
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        lines.push(format!("because: {error}"));
+        cause = error.source();
     }
+    lines.join("\n") + "\n"
 }
 
 fn whole(policy: &Policy) -> String {
@@ -93,39 +93,38 @@ const PARTS: [(&str, Part); 5] = [
     }),
 ];
 
-/// Text in the making: Markdown that reads well on a terminal too.
+/// Text in the making, line by line: Markdown that reads well on a terminal too.
 #[derive(Debug, Default)]
-struct Text(String);
+struct Text(Vec<String>);
 
 impl Text {
     fn heading(&mut self, level: usize, title: &str) {
         if !self.0.is_empty() {
-            self.0.push('\n');
+            self.0.push(String::new());
         }
-        self.0.push_str(&format!("{} {title}\n", "#".repeat(level)));
+        self.0.push(format!("{} {title}", "#".repeat(level)));
     }
 
     fn paragraph(&mut self, text: &str) {
-        self.0.push_str(text);
-        self.0.push('\n');
+        self.0.push(text.to_owned());
     }
 
     fn item(&mut self, name: &str, value: &str, reason: &Reason) {
-        let value = if value.is_empty() { String::new() } else { format!(" {value}") };
-        self.0.push_str(&format!("- {name}{value}: {reason}\n"));
+        let space = if value.is_empty() { "" } else { " " };
+        self.0.push(format!("- {name}{space}{value}: {reason}"));
     }
 
     fn plain_item(&mut self, text: &str) {
-        self.0.push_str(&format!("- {text}\n"));
+        self.0.push(format!("- {text}"));
     }
 
-    fn append(&mut self, part: Self) {
-        self.0.push('\n');
-        self.0.push_str(&part.0);
+    fn append(&mut self, mut part: Self) {
+        self.0.push(String::new());
+        self.0.append(&mut part.0);
     }
 
     fn finish(self) -> String {
-        self.0
+        self.0.join("\n") + "\n"
     }
 }
 

@@ -2,9 +2,13 @@
 //! Trusts nothing about the text: paths are absolute and plain, flags are known words.
 #![forbid(unsafe_code)]
 
+mod path;
+
 use serde::Deserialize;
 
 use super::reason::Reason;
+
+pub use path::{FileName, RelativePath, RootPath};
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -173,6 +177,19 @@ pub enum MountFlag {
     Noexec,
 }
 
+impl MountFlag {
+    /// `MOUNT_ATTR_*` of `mount_setattr(2)` and `fsmount(2)`.
+    #[must_use]
+    pub fn attribute(self) -> u64 {
+        match self {
+            Self::Ro => 1,
+            Self::Nosuid => 2,
+            Self::Nodev => 4,
+            Self::Noexec => 8,
+        }
+    }
+}
+
 /// A symbolic link.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -262,87 +279,6 @@ impl ProcEntry {
     fn name(&self) -> &str {
         self.path.as_str().split('/').next().unwrap_or_default()
     }
-}
-
-/// An absolute path without empty, `.` or `..` components and without a trailing slash.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(try_from = "String")]
-pub struct RootPath(String);
-
-/// A relative path of the same plainness.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(try_from = "String")]
-pub struct RelativePath(String);
-
-/// One plain component.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(try_from = "String")]
-pub struct FileName(String);
-
-impl RootPath {
-    /// The path.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The same path relative to the root; empty for the root itself.
-    #[must_use]
-    pub fn below_root(&self) -> &str {
-        self.0.strip_prefix('/').unwrap_or(&self.0)
-    }
-}
-
-impl RelativePath {
-    /// The path.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FileName {
-    /// The name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TryFrom<String> for RootPath {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let plain = text == "/" || text.strip_prefix('/').is_some_and(is_plain);
-        if plain { Ok(Self(text)) } else { Err(format!("{text:?} is not a plain absolute path")) }
-    }
-}
-
-impl TryFrom<String> for RelativePath {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        if is_plain(&text) {
-            Ok(Self(text))
-        } else {
-            Err(format!("{text:?} is not a plain relative path"))
-        }
-    }
-}
-
-impl TryFrom<String> for FileName {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let plain = is_plain(&text) && !text.contains('/');
-        if plain { Ok(Self(text)) } else { Err(format!("{text:?} is not a plain file name")) }
-    }
-}
-
-fn is_plain(path: &str) -> bool {
-    let component =
-        |part: &str| !matches!(part, "" | "." | "..") && !part.chars().any(char::is_control);
-    path.split('/').all(component)
 }
 
 impl TryFrom<EtcText> for EtcFile {

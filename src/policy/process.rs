@@ -51,6 +51,22 @@ pub enum NamespaceKind {
     Cgroup,
 }
 
+impl NamespaceKind {
+    /// The flag of clone(2) and unshare(2).
+    #[must_use]
+    pub fn clone_flag(self) -> i32 {
+        match self {
+            Self::User => libc::CLONE_NEWUSER,
+            Self::Mount => libc::CLONE_NEWNS,
+            Self::Pid => libc::CLONE_NEWPID,
+            Self::Network => libc::CLONE_NEWNET,
+            Self::Ipc => libc::CLONE_NEWIPC,
+            Self::Uts => libc::CLONE_NEWUTS,
+            Self::Cgroup => libc::CLONE_NEWCGROUP,
+        }
+    }
+}
+
 /// Who the program is, seen from inside.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,7 +99,7 @@ pub struct Privilege {
     pub new_session_keyring: Setting<bool>,
 }
 
-/// Bits of `PR_SET_SECUREBITS`; each is set together with its lock.
+/// Bits of `PR_SET_SECUREBITS`; each is locked as it is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the kernel's own names; capabilities(7) says what they mean")]
@@ -92,6 +108,19 @@ pub enum Securebit {
     NoSetuidFixup,
     KeepCapsLocked,
     NoCapAmbientRaise,
+}
+
+impl Securebit {
+    /// The bit and its lock; of "keep capabilities" the lock alone, so that it stays off.
+    #[must_use]
+    pub fn bits(self) -> u32 {
+        match self {
+            Self::Noroot => 0b11,
+            Self::NoSetuidFixup => 0b11 << 2,
+            Self::KeepCapsLocked => 0b10 << 4,
+            Self::NoCapAmbientRaise => 0b11 << 6,
+        }
+    }
 }
 
 /// One environment variable.
@@ -266,5 +295,35 @@ pub(super) fn octal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D
         _ => Err(D::Error::custom(format!(
             "{text:?} is not a mode; write it in octal, like \"0700\""
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn landlock_rights_have_the_kernels_bits() {
+        assert_eq!(LandlockRight::Execute.bit(), 1);
+        assert_eq!(LandlockRight::Refer.bit(), 1 << 13);
+        assert_eq!(LandlockRight::IoctlDev.bit(), 1 << 15);
+        let rights = [LandlockRight::ReadFile, LandlockRight::Truncate];
+        assert_eq!(
+            LandlockRight::bits(&rights, 2),
+            1 << 2,
+            "a right the kernel does not know is left out"
+        );
+        assert_eq!(LandlockRight::bits(&LandlockRight::ALL, 1), (1 << 13) - 1);
+    }
+
+    #[test]
+    fn all_securebits_together_are_the_locked_set() {
+        let all = [
+            Securebit::Noroot,
+            Securebit::NoSetuidFixup,
+            Securebit::KeepCapsLocked,
+            Securebit::NoCapAmbientRaise,
+        ];
+        assert_eq!(all.iter().fold(0, |bits, bit| bits | bit.bits()), 0xef);
     }
 }

@@ -25,7 +25,9 @@ pub fn drop_all() -> Result<(), StepFailure> {
 /// Empties the bounding set, which needs a capability that later steps give up.
 pub fn empty_bounding_set() -> Result<(), StepFailure> {
     for capability in caps::runtime::thread_all_supported() {
-        caps::drop(None, CapSet::Bounding, capability).map_err(refused).in_step("drop bounding set")?;
+        caps::drop(None, CapSet::Bounding, capability)
+            .map_err(refused)
+            .in_step("drop bounding set")?;
     }
     Ok(())
 }
@@ -36,10 +38,19 @@ pub fn empty_sets() -> Result<(), StepFailure> {
     for set in [CapSet::Effective, CapSet::Permitted, CapSet::Inheritable] {
         caps::set(None, set, &CapsHashSet::new()).map_err(refused).in_step("capset")?;
     }
-    for set in [CapSet::Bounding, CapSet::Ambient, CapSet::Effective, CapSet::Permitted, CapSet::Inheritable] {
+    for set in [
+        CapSet::Bounding,
+        CapSet::Ambient,
+        CapSet::Effective,
+        CapSet::Permitted,
+        CapSet::Inheritable,
+    ] {
         let left = caps::read(None, set).map_err(refused).in_step("read capabilities back")?;
         if !left.is_empty() {
-            return Err(StepFailure { step: format!("{set:?} set is not empty"), errno: libc::EPERM });
+            return Err(StepFailure {
+                step: format!("{set:?} set is not empty"),
+                errno: libc::EPERM,
+            });
         }
     }
     Ok(())

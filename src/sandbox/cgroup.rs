@@ -20,8 +20,8 @@ use super::weaken;
 
 mod layout;
 
-use layout::detect;
 pub use layout::Layout;
+use layout::detect;
 
 /// What can go wrong; each refuses the run or the start.
 #[derive(Debug, thiserror::Error)]
@@ -108,7 +108,10 @@ impl Cgroups {
                 if layout == Layout::V2 {
                     write_file(parent.as_fd(), "cgroup.subtree_control", "+memory +pids +cpu")?;
                     let enabled = read_file(parent.as_fd(), "cgroup.subtree_control")?;
-                    if !["memory", "pids", "cpu"].iter().all(|c| enabled.split_whitespace().any(|e| e == *c)) {
+                    if !["memory", "pids", "cpu"]
+                        .iter()
+                        .all(|c| enabled.split_whitespace().any(|e| e == *c))
+                    {
                         return Err(not_set("cgroup.subtree_control", "memory pids cpu", &enabled));
                     }
                 }
@@ -178,7 +181,8 @@ impl Cgroups {
             match open_directory(root.as_fd(), name) {
                 Ok(parent) => {
                     for child in children(&parent)? {
-                        let leaf = open_directory(parent.as_fd(), &child).map_err(access(&child))?;
+                        let leaf =
+                            open_directory(parent.as_fd(), &child).map_err(access(&child))?;
                         kill_members(&leaf);
                         drop(leaf);
                         remove_when_empty(parent.as_fd(), &child)?;
@@ -221,7 +225,11 @@ impl Leaf {
                         limit_swap_v1(directory, program)?;
                     }
                     if weaken::stands("kmem_tcp") {
-                        set(directory, "memory.kmem.tcp.limit_in_bytes", &V1_TCP_BUFFERS.to_string())?;
+                        set(
+                            directory,
+                            "memory.kmem.tcp.limit_in_bytes",
+                            &V1_TCP_BUFFERS.to_string(),
+                        )?;
                     }
                     self.memory = program;
                     self.oom = Some(watch_oom_v1(directory)?);
@@ -277,7 +285,8 @@ impl Leaf {
 
     /// Processes that the kernel killed for want of memory.
     pub fn oom_kills(&self) -> Result<u64, CgroupError> {
-        match (self.layout, self.directory(Controller::Memory), self.directory(Controller::Unified)) {
+        match (self.layout, self.directory(Controller::Memory), self.directory(Controller::Unified))
+        {
             (Layout::V2, _, Some(unified)) => keyed(unified, "memory.events", "oom_kill"),
             (_, Some(memory), _) => keyed(memory, "memory.oom_control", "oom_kill"),
             _ => Ok(0),
@@ -362,8 +371,9 @@ fn set_unified_limits(directory: BorrowedFd<'_>, limits: &LeafLimits) -> Result<
 fn limit_swap_v1(directory: BorrowedFd<'_>, bytes: u64) -> Result<(), CgroupError> {
     match set(directory, "memory.memsw.limit_in_bytes", &bytes.to_string()) {
         Err(CgroupError::Access { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            let meminfo = std::fs::read_to_string("/proc/meminfo")
-                .map_err(|source| CgroupError::Access { name: "/proc/meminfo".to_owned(), source })?;
+            let meminfo = std::fs::read_to_string("/proc/meminfo").map_err(|source| {
+                CgroupError::Access { name: "/proc/meminfo".to_owned(), source }
+            })?;
             let swap = meminfo.lines().find(|line| line.starts_with("SwapTotal:"));
             if swap.is_some_and(|line| line.split_whitespace().nth(1) == Some("0")) {
                 return Ok(());
@@ -380,8 +390,9 @@ fn watch_oom_v1(memory: BorrowedFd<'_>) -> Result<EventFd, CgroupError> {
     use std::os::fd::AsRawFd;
     let event = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
         .map_err(access("eventfd"))?;
-    let control = openat(memory, "memory.oom_control", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
-        .map_err(access("memory.oom_control"))?;
+    let control =
+        openat(memory, "memory.oom_control", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+            .map_err(access("memory.oom_control"))?;
     let line = format!("{} {}", event.as_fd().as_raw_fd(), control.as_raw_fd());
     write_file(memory, "cgroup.event_control", &line)?;
     Ok(event)
@@ -406,7 +417,9 @@ fn set(directory: BorrowedFd<'_>, name: &str, value: &str) -> Result<(), CgroupE
     let found = found.trim();
     // The kernel rounds byte values down to whole pages.
     let rounded = match (found.parse::<u64>(), value.parse::<u64>()) {
-        (Ok(found), Ok(wanted)) => found <= wanted && wanted - found < 4096 && (found > 0 || wanted == 0),
+        (Ok(found), Ok(wanted)) => {
+            found <= wanted && wanted - found < 4096 && (found > 0 || wanted == 0)
+        }
         _ => found == value,
     };
     if rounded { Ok(()) } else { Err(not_set(name, value, found)) }
@@ -505,8 +518,7 @@ fn children(parent: &OwnedFd) -> Result<Vec<String>, CgroupError> {
     Ok(names)
 }
 
-const DIRECTORY: OFlag =
-    OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
+const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
 
 fn access(name: &str) -> impl FnOnce(nix::errno::Errno) -> CgroupError {
     let name = name.to_owned();

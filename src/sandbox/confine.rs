@@ -82,7 +82,8 @@ fn confine_and_wait(
         Side::Child => {
             // Number 0 is about to become the program's stdin.
             let control = descriptors::duplicate_above(control, 16).in_step("duplicate socket")?;
-            let Err(failure) = program(&handed.stdout, &handed.stderr, &handed.result, plan, filter);
+            let Err(failure) =
+                program(&handed.stdout, &handed.stderr, &handed.result, plan, filter);
             // The init reports the exit; this tells the supervisor which step it was.
             let _ = say(&control, &FromInit::Failed(failure));
             exit_now(1)
@@ -180,7 +181,8 @@ fn wait_for_go(control: &OwnedFd) -> Result<Handed, StepFailure> {
 fn end_if_orphaned(control: &OwnedFd) -> Result<(), StepFailure> {
     let mut polled = [PollFd::new(control.as_fd(), PollFlags::POLLHUP)];
     poll(&mut polled, PollTimeout::ZERO).in_step("poll")?;
-    if polled.iter().any(|one| one.revents().is_some_and(|seen| seen.contains(PollFlags::POLLHUP))) {
+    if polled.iter().any(|one| one.revents().is_some_and(|seen| seen.contains(PollFlags::POLLHUP)))
+    {
         exit_now(0);
     }
     Ok(())

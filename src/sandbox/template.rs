@@ -88,11 +88,8 @@ pub fn build_and_enter(plan: &TemplatePlan) -> Result<(), StepFailure> {
 fn bind_base(plan: &TemplatePlan, path: &str, attributes: u64) -> Result<(), StepFailure> {
     make_directory(&plan.build_at, path)?;
     let target = inside(&plan.build_at, path);
-    let from = if weaken::stands("private_copy") {
-        inside(&plan.base, path)
-    } else {
-        PathBuf::from(path)
-    };
+    let from =
+        if weaken::stands("private_copy") { inside(&plan.base, path) } else { PathBuf::from(path) };
     bind(&from, &target).in_step(&format!("bind {path}"))?;
     let attributes =
         if weaken::stands("root_read_only") { attributes } else { attributes & !READ_ONLY };
@@ -142,10 +139,9 @@ fn in_new_pid_namespace(act: impl Fn() -> io::Result<()>) -> i32 {
 fn wait_for_success(step: &str) -> Result<(), StepFailure> {
     match wait::any_child(true).in_step(step)? {
         Some(wait::Exit { exit_code: Some(0), .. }) => Ok(()),
-        Some(exit) => Err(StepFailure {
-            step: step.to_owned(),
-            errno: exit.exit_code.unwrap_or(libc::EIO),
-        }),
+        Some(exit) => {
+            Err(StepFailure { step: step.to_owned(), errno: exit.exit_code.unwrap_or(libc::EIO) })
+        }
         None => Err(StepFailure { step: step.to_owned(), errno: libc::ECHILD }),
     }
 }

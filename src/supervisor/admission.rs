@@ -29,10 +29,7 @@ pub fn admit<'a>(request: &'a RunRequest, policy: &Policy) -> Result<Admitted<'a
     }
     let wall = &policy.limits.run.wall;
     let wished = request.timeout_ms.map_or(wall.value, Duration::from_millis);
-    Ok(Admitted {
-        code: &request.code,
-        wall: wished.clamp(Duration::from_millis(1), wall.ceiling),
-    })
+    Ok(Admitted { code: &request.code, wall: wished.clamp(Duration::from_millis(1), wall.ceiling) })
 }
 
 /// The run with which a supervisor shows that it can confine one.

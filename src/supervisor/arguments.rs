@@ -72,7 +72,8 @@ mod tests {
 
     #[test]
     fn every_argument_is_read() {
-        let parsed = parse(&["--state-dir", "/s", "--max-runs", "3", "--allow-soft-limits"]).unwrap();
+        let parsed =
+            parse(&["--state-dir", "/s", "--max-runs", "3", "--allow-soft-limits"]).unwrap();
         assert_eq!(parsed.state_dir, Some("/s".into()));
         assert_eq!(parsed.max_runs, Some(3));
         assert!(parsed.allow_soft_limits);

@@ -109,7 +109,8 @@ mod tests {
 
     #[test]
     fn a_subordinate_range_over_our_ids_is_refused() {
-        let range = |fields: &[&str]| Some((fields[1].parse().unwrap(), fields[2].parse().unwrap()));
+        let range =
+            |fields: &[&str]| Some((fields[1].parse().unwrap(), fields[2].parse().unwrap()));
         assert!(check("/etc/subuid", "user:100000:65536", range).is_ok());
         assert!(check("/etc/subuid", "user:1999999000:65536", range).is_err());
     }

@@ -41,9 +41,12 @@ impl Instance {
     /// whatever the state directory; rootless they are the user's.
     pub fn take(rootless: bool, state: &Path) -> Result<Self, InstanceError> {
         let directory = if rootless { state.join("instances") } else { "/run/primcs".into() };
-        let failed =
-            |source| InstanceError::Lock { directory: directory.clone(), source };
-        std::fs::DirBuilder::new().recursive(true).mode(0o755).create(&directory).map_err(failed)?;
+        let failed = |source| InstanceError::Lock { directory: directory.clone(), source };
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(&directory)
+            .map_err(failed)?;
         for number in 0..MOST_INSTANCES {
             let file = OpenOptions::new()
                 .write(true)

@@ -73,7 +73,8 @@ impl Nursery {
         let text = serde_json::to_vec(setup).map_err(io::Error::other).in_step("write setup")?;
         let memory = memory_file(c"setup", &text).in_step("write setup")?;
         socket::send_packet(ours.as_fd(), b"setup", &[memory.as_fd()]).in_step("send setup")?;
-        let answer = socket::receive_packet(ours.as_fd(), MAX_MESSAGE, 0).in_step("start nursery")?;
+        let answer =
+            socket::receive_packet(ours.as_fd(), MAX_MESSAGE, 0).in_step("start nursery")?;
         match serde_json::from_slice(&answer.bytes) {
             Ok(FromInit::Hello) => {}
             Ok(FromInit::Failed(failure)) => return Err(failure),
@@ -122,10 +123,12 @@ pub fn run() -> ExitCode {
 fn settle(socket: &OwnedFd) -> Result<(SandboxPlan, Vec<seccompiler::BpfProgram>), StepFailure> {
     let packet = socket::receive_packet(socket.as_fd(), MAX_MESSAGE, 1).in_step("read setup")?;
     let memory = packet.descriptors.into_iter().next();
-    let memory = memory.ok_or_else(|| io::Error::from_raw_os_error(libc::EPROTO)).in_step("read setup")?;
+    let memory =
+        memory.ok_or_else(|| io::Error::from_raw_os_error(libc::EPROTO)).in_step("read setup")?;
     let mut text = Vec::new();
     File::from(memory).read_to_end(&mut text).in_step("read setup")?;
-    let setup: Setup = serde_json::from_slice(&text).map_err(io::Error::other).in_step("read setup")?;
+    let setup: Setup =
+        serde_json::from_slice(&text).map_err(io::Error::other).in_step("read setup")?;
 
     weaken::remove(&setup.sandbox.weakened);
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
@@ -187,7 +190,9 @@ fn enter_run(control: OwnedFd, plan: &SandboxPlan, filter: &[seccompiler::BpfPro
     let placed = descriptors::place(control.as_fd(), 0);
     drop(control);
     let moved = placed
-        .and_then(|()| if weaken::stands("descriptors") { descriptors::close_from(1) } else { Ok(()) })
+        .and_then(
+            |()| if weaken::stands("descriptors") { descriptors::close_from(1) } else { Ok(()) },
+        )
         .and_then(|()| descriptors::take_stdin_only());
     match moved {
         Ok(control) => confine::init(control, plan, filter),
@@ -210,7 +215,8 @@ fn sealed_copy_of_this_program() -> io::Result<File> {
 
 fn memory_file(name: &std::ffi::CStr, content: &[u8]) -> io::Result<File> {
     let name: CString = name.into();
-    let memory = memfd_create(name.as_c_str(), MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
+    let memory =
+        memfd_create(name.as_c_str(), MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
     let mut file = File::from(memory);
     file.write_all(content)?;
     file.rewind()?;

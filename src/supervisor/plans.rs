@@ -5,11 +5,11 @@
 use std::path::PathBuf;
 
 use super::base::Base;
+use crate::policy::Policy;
 use crate::policy::limits::Resource;
 use crate::policy::mounts::{MountFlag, RootMountKind};
 use crate::policy::process::LandlockRight;
 use crate::policy::seccomp::{CompileError, Program};
-use crate::policy::Policy;
 use crate::sandbox::cgroup::LeafLimits;
 use crate::sandbox::plan::{LandlockPlan, Rlimit, SandboxPlan, Writable};
 use crate::sandbox::template::TemplatePlan;

@@ -16,7 +16,7 @@ const EXPECTED: &[u8] = b"confined\n";
 #[derive(Debug, Default)]
 pub struct Probe {
     greeting: bool,
-    asked: bool,
+    asked: u32,
     under_way: bool,
     pipes: Vec<OwnedFd>,
 }
@@ -25,7 +25,7 @@ impl Probe {
     /// Somebody wants to know: the greeting, or a `probe` message.
     pub fn wanted(&mut self, greeting: bool) {
         self.greeting |= greeting;
-        self.asked |= !greeting;
+        self.asked += u32::from(!greeting);
     }
 
     /// Whether one runs already; its outcome answers all who wait.
@@ -61,8 +61,8 @@ impl Probe {
         Some(format!("verdict {:?}, status {status:?}, stderr {:?}", ended.verdict, stderr.trim()))
     }
 
-    /// Who waited for it: the greeting, `probe` messages.
-    pub fn finish(&mut self) -> (bool, bool) {
+    /// Who waited for it: whether the greeting did, and how many `probe` messages.
+    pub fn finish(&mut self) -> (bool, u32) {
         let waited = (self.greeting, self.asked);
         *self = Self::default();
         waited

@@ -174,7 +174,9 @@ impl Run {
             _ => return self.end(Cause::Vanished),
         };
         match (serde_json::from_slice(&packet.bytes), packet.sender_pid) {
-            (Ok(FromInit::Hello), Some(pid)) if matches!(self.state, State::Asked(_)) && self.init.is_none() => {
+            (Ok(FromInit::Hello), Some(pid))
+                if matches!(self.state, State::Asked(_)) && self.init.is_none() =>
+            {
                 self.init = Some(Pid::from_raw(pid));
                 self.let_go(host).unwrap_or_else(|failure| self.end(Cause::StepFailed(failure)))
             }
@@ -206,8 +208,11 @@ impl Run {
         self.state = State::Running { since };
         self.deadline = weaken::stands("wall_clock")
             .then(|| since + Duration::from_millis(self.limits.wall_ms));
-        let started =
-            Started { request: self.asker.request(), run_id: self.id.clone(), limits: self.limits.clone() };
+        let started = Started {
+            request: self.asker.request(),
+            run_id: self.id.clone(),
+            limits: self.limits.clone(),
+        };
         Ok(Outcome::Started(started, handover.reading))
     }
 
@@ -238,7 +243,9 @@ impl Run {
         let wall_ms = match self.state {
             State::Dying => return Outcome::Nothing,
             State::Asked(_) => 0,
-            State::Running { since } => u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
+            State::Running { since } => {
+                u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+            }
         };
         let oom_kills = self.leaf.as_ref().map_or(0, |leaf| leaf.oom_kills().unwrap_or(0));
         let verdict = decide(&cause, oom_kills);

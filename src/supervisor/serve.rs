@@ -143,8 +143,7 @@ impl Serving {
     }
 
     fn wait_for_events(&self) -> io::Result<Vec<Source>> {
-        let writable =
-            if self.outbox.is_empty() { PollFlags::empty() } else { PollFlags::POLLOUT };
+        let writable = if self.outbox.is_empty() { PollFlags::empty() } else { PollFlags::POLLOUT };
         let mut sources = vec![Source::Server, Source::Signals];
         let mut polled = vec![
             PollFd::new(self.server.as_fd(), PollFlags::POLLIN | writable),
@@ -193,7 +192,9 @@ impl Serving {
                 return Ok(());
             }
             Ok(Some((message, descriptors))) if descriptors.is_empty() => message,
-            Ok(Some(_)) => return Err(ServeError::Protocol("descriptors nobody asked for".to_owned())),
+            Ok(Some(_)) => {
+                return Err(ServeError::Protocol("descriptors nobody asked for".to_owned()));
+            }
             Err(CodecError::Socket(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                 return Ok(());
             }
@@ -238,7 +239,8 @@ impl Serving {
             return Ok(());
         };
         let next = "install primcs and primcs-supervisor from one package, and give both the same --policy";
-        self.outbox.push(ToServer::Unable { problem: problem.clone(), next: next.to_owned() }, vec![]);
+        self.outbox
+            .push(ToServer::Unable { problem: problem.clone(), next: next.to_owned() }, vec![]);
         self.outbox.flush(self.server.as_fd())?;
         Err(ServeError::Protocol(problem))
     }
@@ -255,7 +257,9 @@ impl Serving {
     }
 
     fn start(&mut self, asker: Asker, admitted: &Admitted<'_>) -> Result<(), Refusal> {
-        let id = self.new_run_id().map_err(|error| Refusal::SandboxFailed { message: error.to_string() })?;
+        let id = self
+            .new_run_id()
+            .map_err(|error| Refusal::SandboxFailed { message: error.to_string() })?;
         let host_id = self.ids.take().ok_or(Refusal::Busy)?;
         match Run::ask(&self.host, id, asker, admitted.code, admitted.wall, host_id) {
             Ok(run) => {
@@ -279,7 +283,9 @@ impl Serving {
         let failure = match self.start(Asker::Probe, &admitted) {
             Ok(()) => return self.probe.begin(),
             Err(Refusal::Busy) => None,
-            Err(Refusal::Rejected { message } | Refusal::SandboxFailed { message }) => Some(message),
+            Err(Refusal::Rejected { message } | Refusal::SandboxFailed { message }) => {
+                Some(message)
+            }
         };
         self.answer_probe(failure);
     }
@@ -291,13 +297,15 @@ impl Serving {
                 None => ToServer::Welcome(Box::new(self.welcome.clone())),
                 Some(problem) => ToServer::Unable {
                     problem: format!("a first confined run failed: {problem}"),
-                    next: "the step named here was refused by the kernel; `primcs doctor` says more".to_owned(),
+                    next:
+                        "the step named here was refused by the kernel; `primcs doctor` says more"
+                            .to_owned(),
                 },
             };
             self.outbox.push(answer, vec![]);
         }
-        if asked {
-            self.outbox.push(ToServer::Probed { failure }, vec![]);
+        for _ in 0..asked {
+            self.outbox.push(ToServer::Probed { failure: failure.clone() }, vec![]);
         }
     }
 

@@ -73,11 +73,8 @@ fn check_components(path: &Path) -> Result<(), TrustError> {
     let mut so_far = PathBuf::new();
     for component in whole.components() {
         so_far.push(component);
-        let untrusted = |problem| TrustError::Untrusted {
-            path: so_far.clone(),
-            whole: whole.clone(),
-            problem,
-        };
+        let untrusted =
+            |problem| TrustError::Untrusted { path: so_far.clone(), whole: whole.clone(), problem };
         if component == Component::ParentDir {
             return Err(untrusted("a step upwards"));
         }

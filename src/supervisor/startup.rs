@@ -59,7 +59,11 @@ pub enum StartupError {
     #[error("the system-call filter does not compile")]
     Filter(#[source] crate::policy::seccomp::CompileError),
     #[error("cannot {step}")]
-    Step { step: &'static str, #[source] source: io::Error },
+    Step {
+        step: &'static str,
+        #[source]
+        source: io::Error,
+    },
     #[error(transparent)]
     Overlap(#[from] identities::Overlap),
     #[error(transparent)]
@@ -70,7 +74,9 @@ pub enum StartupError {
     Base(#[source] BaseError),
     #[error("the private copy does not verify")]
     Damaged,
-    #[error("{asked} runs at once were asked for, but this host's memory and the policy allow {most}")]
+    #[error(
+        "{asked} runs at once were asked for, but this host's memory and the policy allow {most}"
+    )]
     TooManyRuns { asked: u32, most: u32 },
     #[error("a core dump of a run would start a handler as the host's root")]
     CorePattern,
@@ -196,8 +202,8 @@ fn policy(folder: Option<&Path>) -> Result<Policy, StartupError> {
 fn refuse_core_handler() -> Result<(), StartupError> {
     let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern")
         .map_err(in_step("read core_pattern"))?;
-    let (_, hard) =
-        getrlimit(Resource::RLIMIT_CORE).map_err(|error| in_step("read RLIMIT_CORE")(error.into()))?;
+    let (_, hard) = getrlimit(Resource::RLIMIT_CORE)
+        .map_err(|error| in_step("read RLIMIT_CORE")(error.into()))?;
     if pattern.starts_with('|') && hard == 0 { Err(StartupError::CorePattern) } else { Ok(()) }
 }
 
@@ -243,7 +249,10 @@ fn prepare_base(
     if base.is_new || verifies(&base)? {
         return Ok(base);
     }
-    eprintln!("primcs-supervisor: the private copy in {} is damaged; making it again", base.directory.display());
+    eprintln!(
+        "primcs-supervisor: the private copy in {} is damaged; making it again",
+        base.directory.display()
+    );
     let base = base::replace(&request, base).map_err(StartupError::Base)?;
     if verifies(&base)? { Ok(base) } else { Err(StartupError::Damaged) }
 }
@@ -296,7 +305,8 @@ fn cgroups(name: &str, spawner: Option<u32>, soft: bool) -> Result<Option<Cgroup
 
 /// The sum of all memory caps stays within the policy's share of this host's memory.
 fn max_runs(settings: &Settings, policy: &Policy) -> Result<u32, StartupError> {
-    let meminfo = std::fs::read_to_string("/proc/meminfo").map_err(in_step("read /proc/meminfo"))?;
+    let meminfo =
+        std::fs::read_to_string("/proc/meminfo").map_err(in_step("read /proc/meminfo"))?;
     let kilobytes: u64 = meminfo
         .lines()
         .find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse().ok())
@@ -321,12 +331,17 @@ fn measured_limits(host: &Host) -> Result<crate::wire::LimitsInForce, StartupErr
 }
 
 fn notes(base: &Base, landlock_abi: Option<u32>, host: &Host) -> Vec<String> {
-    let mut notes: Vec<_> = base.skipped.iter().map(|skipped| format!("not in runs: {skipped}")).collect();
+    let mut notes: Vec<_> =
+        base.skipped.iter().map(|skipped| format!("not in runs: {skipped}")).collect();
     if landlock_abi.is_none() {
-        notes.push("this kernel has no Landlock: runs lack the second wall around files".to_owned());
+        notes
+            .push("this kernel has no Landlock: runs lack the second wall around files".to_owned());
     }
     if host.layout() == crate::sandbox::cgroup::Layout::None {
-        notes.push("--allow-soft-limits: memory, processes and CPU of a run are not limited by the kernel".to_owned());
+        notes.push(
+            "--allow-soft-limits: memory, processes and CPU of a run are not limited by the kernel"
+                .to_owned(),
+        );
     }
     let removed = weaken::asked();
     if !removed.is_empty() {

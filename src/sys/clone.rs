@@ -49,9 +49,8 @@ pub fn clone_init(cgroup: Option<BorrowedFd<'_>>, new_network: bool) -> io::Resu
     arguments.flags = flags;
     // SAFETY: the structure outlives the call, its size is passed, and without CLONE_VM and a stack
     // the child goes on with a copy of this single-threaded process, as after fork.
-    let pid = unsafe {
-        libc::syscall(libc::SYS_clone3, &raw mut arguments, size_of::<CloneArguments>())
-    };
+    let pid =
+        unsafe { libc::syscall(libc::SYS_clone3, &raw mut arguments, size_of::<CloneArguments>()) };
     match pid {
         0 => Ok(Side::Child),
         pid if pid > 0 => Ok(Side::Parent(Pid::from_raw(

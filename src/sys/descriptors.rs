@@ -42,8 +42,7 @@ pub fn place(from: impl AsFd, number: RawFd) -> io::Result<()> {
 /// Returns a duplicate with a number of at least `lowest`, close-on-exec.
 pub fn duplicate_above(from: impl AsFd, lowest: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: fcntl on a descriptor that the caller lent; no memory is involved.
-    let number =
-        unsafe { libc::fcntl(from.as_fd().as_raw_fd(), libc::F_DUPFD_CLOEXEC, lowest) };
+    let number = unsafe { libc::fcntl(from.as_fd().as_raw_fd(), libc::F_DUPFD_CLOEXEC, lowest) };
     check(number)?;
     // SAFETY: the kernel has just made this number for us.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
@@ -68,9 +67,8 @@ pub fn close_from(first: RawFd) -> io::Result<()> {
 pub fn close_on_exec_from(first: RawFd) -> io::Result<()> {
     let first = first.cast_unsigned();
     // SAFETY: numbers only.
-    let result = unsafe {
-        libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC)
-    };
+    let result =
+        unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

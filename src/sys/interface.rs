@@ -8,8 +8,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
 /// Brings up the loopback interface of the current network namespace.
 pub fn bring_loopback_up() -> io::Result<()> {
-    let control =
-        socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    let control = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     let mut request = InterfaceRequest { name: [0; libc::IFNAMSIZ], flags: 0, padding: [0; 22] };
     if let Some(name) = request.name.get_mut(..2) {
         name.copy_from_slice(b"lo");

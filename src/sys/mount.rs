@@ -19,7 +19,8 @@ pub const NO_EXEC: u64 = libc::MOUNT_ATTR_NOEXEC;
 /// Makes a tmpfs that is attached nowhere; the result is a descriptor of its root.
 pub fn new_tmpfs(options: &[(&CStr, String)], attributes: u64) -> io::Result<OwnedFd> {
     // SAFETY: the name is a terminated string that outlives the call.
-    let context = owned(unsafe { libc::syscall(libc::SYS_fsopen, c"tmpfs".as_ptr(), FSOPEN_CLOEXEC) })?;
+    let context =
+        owned(unsafe { libc::syscall(libc::SYS_fsopen, c"tmpfs".as_ptr(), FSOPEN_CLOEXEC) })?;
     for (key, value) in options {
         let value = CString::new(value.as_str())?;
         // SAFETY: key and value are terminated strings that outlive the call.

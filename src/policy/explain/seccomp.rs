@@ -15,7 +15,8 @@ pub(super) fn explain(filter: &Filter, title: &str) -> Text {
     );
     for group in &filter.groups {
         text.heading(3, &group.name);
-        text.paragraph(&format!("{}.\n", group.reason));
+        text.paragraph(&format!("{}.", group.reason));
+        text.paragraph("");
         for line in &group.allow {
             allow(&mut text, line);
         }

@@ -4,15 +4,15 @@
 
 use std::collections::BTreeSet;
 
-use super::{FloorError, demand};
+use super::{File, FloorError};
 use crate::policy::seccomp::clause::Test;
 use crate::policy::seccomp::constants::constant;
 use crate::policy::seccomp::{Allow, Call, Decision, Filter};
 
-const RUN: &str = "seccomp-run.toml";
-const SERVER: &str = "seccomp-server.toml";
+const RUN: File = File("seccomp-run.toml");
+const SERVER: File = File("seccomp-server.toml");
 
-pub(super) fn run(filter: &Filter) -> Result<(), FloorError> {
+pub(super) fn check_run(filter: &Filter) -> Result<(), FloorError> {
     common(RUN, filter)?;
     one_of(RUN, filter, "socketpair", 0, &["AF_UNIX"])?;
     for call in SELF_ONLY {
@@ -26,6 +26,9 @@ pub(super) fn run(filter: &Filter) -> Result<(), FloorError> {
     refused(RUN, filter, "mmap", &[("flags", 3, "MAP_HUGETLB")])?;
     refused(RUN, filter, "memfd_create", &[("flags", 1, "MFD_HUGETLB")])?;
     refused(RUN, filter, "fadvise64", &[("advice", 3, "POSIX_FADV_DONTNEED")])?;
+    for command in ["F_NOTIFY", "F_SETLEASE"] {
+        refused(RUN, filter, "fcntl", &[("cmd", 1, command)])?;
+    }
     for (call, index) in [("sendto", 3), ("sendmsg", 2), ("sendmmsg", 3)] {
         refused(RUN, filter, call, &[("flags", index, "MSG_ZEROCOPY")])?;
     }
@@ -39,7 +42,7 @@ pub(super) fn run(filter: &Filter) -> Result<(), FloorError> {
     )
 }
 
-pub(super) fn server(filter: &Filter) -> Result<(), FloorError> {
+pub(super) fn check_server(filter: &Filter) -> Result<(), FloorError> {
     common(SERVER, filter)?;
     for name in NEVER_FOR_SERVER {
         never(SERVER, filter, name)?;
@@ -47,8 +50,7 @@ pub(super) fn server(filter: &Filter) -> Result<(), FloorError> {
     for line in lines(filter, "clone") {
         let threads_only = tests(line, 0)
             .any(|test| matches!(test, Test::HasAll(bits) if bits & bit("CLONE_THREAD") != 0));
-        demand(
-            SERVER,
+        SERVER.demand(
             "allow clone",
             threads_only,
             "must demand `flags has all of CLONE_THREAD`: the server starts no process",
@@ -57,8 +59,7 @@ pub(super) fn server(filter: &Filter) -> Result<(), FloorError> {
     for line in lines(filter, "mmap").chain(lines(filter, "mprotect")) {
         let no_code = tests(line, 2)
             .any(|test| matches!(test, Test::HasNone(bits) if bits & bit("PROT_EXEC") != 0));
-        demand(
-            SERVER,
+        SERVER.demand(
             "allow mmap, mprotect",
             no_code,
             "must demand `prot has none of PROT_EXEC`: the server makes no new code",
@@ -67,17 +68,16 @@ pub(super) fn server(filter: &Filter) -> Result<(), FloorError> {
     Ok(())
 }
 
-fn common(file: &'static str, filter: &Filter) -> Result<(), FloorError> {
+fn common(file: File, filter: &Filter) -> Result<(), FloorError> {
     let silent = filter.otherwise.errno.number() == 0;
-    demand(file, "otherwise", !silent, "must be an error; use ENOSYS")?;
+    file.demand("otherwise", !silent, "must be an error; use ENOSYS")?;
     for name in NEVER {
         never(file, filter, name)?;
     }
     for line in lines(filter, "clone") {
         let closed = tests(line, 0)
             .any(|test| matches!(test, Test::HasNone(bits) if bits & namespaces() == namespaces()));
-        demand(
-            file,
+        file.demand(
             "allow clone",
             closed,
             "must demand `flags has none of` every CLONE_NEW flag: no run makes namespaces",
@@ -98,10 +98,9 @@ fn common(file: &'static str, filter: &Filter) -> Result<(), FloorError> {
     Ok(())
 }
 
-fn never(file: &'static str, filter: &Filter, name: &str) -> Result<(), FloorError> {
+fn never(file: File, filter: &Filter, name: &str) -> Result<(), FloorError> {
     let allowed = lines(filter, name).next().is_some();
-    demand(
-        file,
+    file.demand(
         &format!("allow {name}"),
         !allowed,
         "may never be allowed, whatever its arguments; remove the line",
@@ -110,7 +109,7 @@ fn never(file: &'static str, filter: &Filter, name: &str) -> Result<(), FloorErr
 
 /// Every line that allows the call must hold this argument to some of these values.
 fn one_of(
-    file: &'static str,
+    file: File,
     filter: &Filter,
     name: &str,
     index: u8,
@@ -123,14 +122,14 @@ fn one_of(
         let problem = format!(
             "must hold argument {index} to the values of the embedded file; copy its condition"
         );
-        demand(file, &format!("allow {name}"), held, &problem)?;
+        file.demand(&format!("allow {name}"), held, &problem)?;
     }
     Ok(())
 }
 
 /// The call must not be allowed with these arguments, the others being 0.
 fn refused(
-    file: &'static str,
+    file: File,
     filter: &Filter,
     name: &str,
     arguments: &[(&str, usize, &str)],
@@ -146,7 +145,7 @@ fn refused(
     }
     let holds = filter.decide(call, &values) != Decision::Allow;
     let problem = format!("lets {} through; add a condition that excludes it", shown.join(", "));
-    demand(file, &format!("allow {name}"), holds, &problem)
+    file.demand(&format!("allow {name}"), holds, &problem)
 }
 
 fn lines<'a>(filter: &'a Filter, name: &str) -> impl Iterator<Item = &'a Allow> {
@@ -199,7 +198,7 @@ const NEVER: &[&str] = &[
     "io_uring_enter", "io_uring_register", "sendfile", "splice", "vmsplice", "tee", "copy_file_range",
     "init_module", "finit_module", "delete_module", "kexec_load", "kexec_file_load", "reboot", "swapon",
     "swapoff", "quotactl", "quotactl_fd", "acct", "syslog", "settimeofday", "clock_settime",
-    "clock_adjtime", "adjtimex", "iopl", "ioperm", "modify_ldt", "fanotify_init", "fanotify_mark",
+    "clock_adjtime", "adjtimex", "iopl", "ioperm", "modify_ldt", "fanotify_init", "inotify_init", "inotify_init1", "inotify_add_watch", "fanotify_mark",
     "lookup_dcookie", "move_pages", "migrate_pages", "mbind", "set_mempolicy", "get_mempolicy", "mlockall",
     "mincore", "sethostname", "setdomainname", "vhangup", "capset", "setgroups", "sync", "syncfs",
 ];

@@ -44,8 +44,8 @@ impl Clause {
     pub(super) fn parse(calls: &[Call], text: &str) -> Result<Self, String> {
         let (name, rest) = text.split_once(' ').ok_or_else(|| form(text))?;
         let argument = argument_of_all(calls, name)?;
-        let test = test(rest).map_err(|problem| format!("in {text:?}: {problem}"))?;
-        Ok(Self { text: text.to_owned(), argument, test })
+        let condition = parse_test(rest).map_err(|problem| format!("in {text:?}: {problem}"))?;
+        Ok(Self { text: text.to_owned(), argument, test: condition })
     }
 
     /// Whether the condition holds.
@@ -78,7 +78,7 @@ impl fmt::Display for Clause {
     }
 }
 
-fn test(text: &str) -> Result<Test, String> {
+fn parse_test(text: &str) -> Result<Test, String> {
     if let Some(rest) = text.strip_prefix("has none of ") {
         return bits(rest).map(Test::HasNone);
     }

@@ -48,7 +48,7 @@ pub(in crate::policy) fn constant(name: &str) -> Option<u64> {
 }
 
 /// What rules may answer; a filter needs one program for each.
-const ERRNOS: [(&str, u16); 9] = [
+const ERRNOS: [(&str, u16); 10] = [
     ("0", 0),
     ("EPERM", 1),
     ("EACCES", 13),
@@ -57,6 +57,7 @@ const ERRNOS: [(&str, u16); 9] = [
     ("ENOPROTOOPT", 92),
     ("ENOSYS", 38),
     ("ENOTTY", 25),
+    ("EOPNOTSUPP", 95),
     ("EAFNOSUPPORT", 97),
 ];
 
@@ -66,14 +67,6 @@ macro_rules! constants {
     };
 }
 
-/// libc gives these as different integer types; all are small and not negative but `PER_QUERY`.
-#[expect(
-    clippy::as_conversions,
-    clippy::cast_sign_loss,
-    clippy::cast_lossless,
-    clippy::unnecessary_cast,
-    reason = "constants known when this is compiled; a From would need one form for each type"
-)]
 #[rustfmt::skip]
 const CONSTANTS: &[(&str, u64)] = constants![
     AF_INET, AF_INET6, AF_UNIX, CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS,
@@ -93,11 +86,11 @@ const CONSTANTS: &[(&str, u64)] = constants![
     SO_REUSEPORT, SO_SNDBUF, SO_SNDTIMEO, TCGETS, TCGETS2, TCP_CORK, TCP_DEFER_ACCEPT, TCP_KEEPCNT,
     TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_MAXSEG, TCP_NODELAY, TCP_NOTSENT_LOWAT, TCP_QUICKACK,
     TCP_USER_TIMEOUT, TCSETS, TCSETSF, TCSETSW, TIOCGPGRP, TIOCGWINSZ, TIOCOUTQ, TIOCSPGRP,
-    TIOCSWINSZ, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, IPPROTO_UDP, O_WRONLY, O_RDWR, O_CREAT,
+    TIOCSWINSZ, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, IPPROTO_UDP, F_NOTIFY, F_SETLEASE, MADV_COLD, O_WRONLY, O_RDWR, O_CREAT,
     O_TRUNC, O_APPEND, O_PATH, PR_SET_SECCOMP, PR_SET_MM, PR_CAP_AMBIENT, PR_SET_SECUREBITS,
     PR_SET_PTRACER, TIOCSTI, TIOCLINUX, TIOCSETD, SO_ZEROCOPY, SO_ATTACH_FILTER, SO_ATTACH_BPF,
     TCP_ULP, MAP_SHARED, PROT_WRITE;
-    NULL = 0, PER_LINUX = 0, PER_QUERY = 0xffff_ffff, IOPRIO_WHO_PROCESS = 1, UDP_ENCAP = 100,
+    NULL = 0, PER_LINUX = 0, PER_QUERY = 0xffff_ffff, IOPRIO_WHO_PROCESS = 1, UDP_ENCAP = 100, MADV_COLLAPSE = 25,
     SO_ATTACH_REUSEPORT_CBPF = 51, SO_ATTACH_REUSEPORT_EBPF = 52,
     ARCH_SET_FS = 0x1002, ARCH_GET_FS = 0x1003,
     ARCH_GET_XCOMP_SUPP = 0x1021, ARCH_GET_XCOMP_PERM = 0x1022, ARCH_REQ_XCOMP_PERM = 0x1023,

@@ -33,7 +33,7 @@ fn interpret(program: &Program, arch: u32, number: i64, arguments: &[u64; 6]) ->
     data.extend_from_slice(&u32::try_from(number).unwrap().to_le_bytes());
     data.extend_from_slice(&arch.to_le_bytes());
     data.extend_from_slice(&[0; 8]);
-    arguments.iter().for_each(|argument| data.extend_from_slice(&argument.to_le_bytes()));
+    data.extend(arguments.iter().flat_map(|argument| argument.to_le_bytes()));
     let (mut at, mut accumulator) = (0, 0);
     loop {
         let step = &program[at];
@@ -199,6 +199,10 @@ fn conditions_on_one_call_add_up() {
         { call = "setsockopt", when = ["level == IPPROTO_TCP", "optname == TCP_NODELAY"], else = "EPERM", reason = "r" },
         { call = "prlimit64", when = ["pid == 0", "resource != RLIMIT_CORE"], else = "EPERM", reason = "r" },
         { call = "prlimit64", when = ["new_limit == NULL"], else = "EPERM", reason = "r" },
+        { call = "ioctl", when = ["request != TIOCSTI"], else = "EPERM", reason = "r" },
+        { call = "ioctl", when = ["request == TCGETS"], else = "EPERM", reason = "r" },
+        { call = "mmap", when = ["flags has none of MAP_HUGETLB"], else = "EPERM", reason = "r" },
+        { call = "mmap", when = ["flags != MAP_HUGETLB"], else = "EPERM", reason = "r" },
         { call = "clone", when = ["flags has all of CLONE_VM | CLONE_THREAD", "flags has none of CLONE_NEWUSER"], else = "0", reason = "r" },
     ]"#;
     let filter = filter(rules).unwrap();

@@ -54,7 +54,10 @@ fn choose(
         // A service with delegation owns the cgroup it was started in; root elsewhere starts at the top.
         for base in [mount.join(below), mount.clone()] {
             let controllers = read(&base.join("cgroup.controllers"));
-            if ["memory", "pids", "cpu"].iter().all(|c| controllers.split_whitespace().any(|found| found == *c)) {
+            if ["memory", "pids", "cpu"]
+                .iter()
+                .all(|c| controllers.split_whitespace().any(|found| found == *c))
+            {
                 return Ok((Layout::V2, vec![(Controller::Unified, base)]));
             }
         }
@@ -111,14 +114,19 @@ mod tests {
     fn a_unified_tree_with_controllers_is_v2_at_the_own_group() {
         let mounts = "33 25 0:29 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate";
         let (layout, roots) =
-            choose(mounts, "0::/system.slice/x.service\n", &|_| "cpu io memory pids\n".to_owned()).unwrap();
+            choose(mounts, "0::/system.slice/x.service\n", &|_| "cpu io memory pids\n".to_owned())
+                .unwrap();
         assert_eq!(layout, Layout::V2);
-        assert_eq!(roots, [(Controller::Unified, PathBuf::from("/sys/fs/cgroup/system.slice/x.service"))]);
+        assert_eq!(
+            roots,
+            [(Controller::Unified, PathBuf::from("/sys/fs/cgroup/system.slice/x.service"))]
+        );
     }
 
     #[test]
     fn a_host_without_a_memory_controller_is_refused() {
-        let mounts = HYBRID.lines().filter(|line| !line.contains("memory")).collect::<Vec<_>>().join("\n");
+        let mounts =
+            HYBRID.lines().filter(|line| !line.contains("memory")).collect::<Vec<_>>().join("\n");
         assert!(choose(&mounts, "", &|_| String::new()).is_err());
     }
 }
