@@ -28,10 +28,10 @@ use crate::sys::{descriptors, interface, keyring, socket};
 pub const RESULT_DESCRIPTOR: i32 = 3;
 
 /// Runs as pid 1 of a run, from just after `clone3` to the end.
-pub fn init(control: OwnedFd, plan: &SandboxPlan, filter: &[BpfProgram]) -> ! {
-    let status = match confine_and_wait(&control, plan, filter) {
-        Ok(ended) => say(&control, &ended),
-        Err(failure) => say(&control, &FromInit::Failed(failure)),
+pub fn init(control: &OwnedFd, plan: &SandboxPlan, filter: &[BpfProgram]) -> ! {
+    let status = match confine_and_wait(control, plan, filter) {
+        Ok(ended) => say(control, &ended),
+        Err(failure) => say(control, &FromInit::Failed(failure)),
     };
     exit_now(i32::from(status.is_err()))
 }

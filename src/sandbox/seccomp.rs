@@ -43,6 +43,8 @@ pub fn install(programs: &[BpfProgram]) -> Result<(), StepFailure> {
 fn cause(error: seccompiler::Error) -> io::Error {
     match error {
         seccompiler::Error::Prctl(cause) | seccompiler::Error::Seccomp(cause) => cause,
-        other => io::Error::other(other.to_string()),
+        other @ (seccompiler::Error::Backend(_)
+        | seccompiler::Error::EmptyFilter
+        | seccompiler::Error::ThreadSync(_)) => io::Error::other(other.to_string()),
     }
 }

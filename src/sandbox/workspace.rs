@@ -48,11 +48,11 @@ impl WorkspacePlan {
         for writable in &self.writable {
             tree.directory(root.as_fd(), &writable.directory, writable.mode)?;
         }
-        let workspace = tree.open(root.as_fd(), "workspace")?;
+        let workspace = Tree::open(root.as_fd(), "workspace")?;
         tree.directory(workspace.as_fd(), "mounts", 0o755)?;
         tree.directory(workspace.as_fd(), "output", 0o755)?;
         tree.file(workspace.as_fd(), SCRIPT, code)?;
-        self.lay_venv(&tree, tree.open(root.as_fd(), "venv")?.as_fd())?;
+        self.lay_venv(&tree, Tree::open(root.as_fd(), "venv")?.as_fd())?;
         Ok(root)
     }
 
@@ -63,11 +63,11 @@ impl WorkspacePlan {
         let short = [parts.next().unwrap_or("3"), parts.next().unwrap_or("0")].join(".");
         tree.directory(venv, "bin", 0o755)?;
         tree.directory(venv, "lib", 0o755)?;
-        let lib = tree.open(venv, "lib")?;
+        let lib = Tree::open(venv, "lib")?;
         let python_lib = format!("python{short}");
         tree.directory(lib.as_fd(), &python_lib, 0o755)?;
-        tree.directory(tree.open(lib.as_fd(), &python_lib)?.as_fd(), "site-packages", 0o755)?;
-        let bin = tree.open(venv, "bin")?;
+        tree.directory(Tree::open(lib.as_fd(), &python_lib)?.as_fd(), "site-packages", 0o755)?;
+        let bin = Tree::open(venv, "bin")?;
         tree.link(bin.as_fd(), "python", &self.python)?;
         tree.link(bin.as_fd(), "python3", "python")?;
         tree.link(bin.as_fd(), &python_lib, "python")?;
@@ -88,12 +88,12 @@ impl Tree {
     fn directory(&self, parent: BorrowedFd<'_>, name: &str, mode: u32) -> io::Result<()> {
         mkdirat(parent, name, Mode::from_bits_truncate(mode))?;
         // The creation mask must not narrow what the plan says.
-        let made = self.open(parent, name)?;
+        let made = Self::open(parent, name)?;
         nix::sys::stat::fchmod(&made, Mode::from_bits_truncate(mode))?;
         self.own(parent, name)
     }
 
-    fn open(&self, parent: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
+    fn open(parent: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         Ok(openat(parent, name, flags, Mode::empty())?)
     }

@@ -14,6 +14,7 @@ use super::arguments::RunArguments;
 use super::assemble::{self, Assembled};
 use super::host::Host;
 use super::live::{Decoder, LiveOutput, Piece, Text};
+use super::log::Usual;
 use super::output::Stream;
 use super::principal::Principal;
 use super::result::{RunResult, Status};
@@ -45,7 +46,8 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let began = Instant::now();
     // Opened as the user who asks, read as the user we become.
     let source = open_source(arguments)?;
-    let host = Host::split(arguments.host.settings(), arguments.host.config.as_deref())?;
+    let host =
+        Host::split(arguments.host.settings(), arguments.host.config.as_deref(), Usual::Problems)?;
     let code = read_source(source)?;
     let connected = host.connect()?;
     let ready = began.elapsed();
@@ -180,7 +182,7 @@ impl Screen {
     fn show_all(mut self, live: &LiveOutput, handle: &tokio::runtime::Handle) -> io::Result<()> {
         while let Some(piece) = handle.block_on(live.next()) {
             self.note_gap(&piece);
-            self.show(piece)?;
+            self.show(&piece)?;
         }
         for text in self.decoder.finish() {
             self.show_text(&text)?;
@@ -205,7 +207,7 @@ impl Screen {
         *shown = piece.offset + u64::try_from(piece.bytes.len()).unwrap_or(u64::MAX);
     }
 
-    fn show(&mut self, piece: Piece) -> io::Result<()> {
+    fn show(&mut self, piece: &Piece) -> io::Result<()> {
         let sink = match piece.stream {
             Stream::Stdout => &self.stdout,
             Stream::Stderr => &self.stderr,
@@ -225,8 +227,8 @@ impl Screen {
             Stream::Stderr => &mut self.stderr,
         };
         match sink {
-            Sink::Raw => write_to(text.stream, text.text.as_bytes()),
-            Sink::Terminal(filter) => write_to(text.stream, filter.pass(&text.text).as_bytes()),
+            Sink::Raw => write_to(text.stream, text.string.as_bytes()),
+            Sink::Terminal(filter) => write_to(text.stream, filter.pass(&text.string).as_bytes()),
         }
     }
 }

@@ -14,10 +14,12 @@ use super::arguments::DoctorArguments;
 use super::assemble;
 use super::health::{self, Probe};
 use super::host::{Host, HostError};
+use super::log::Usual;
 use super::supervisor_client::ConnectError;
 
 pub(super) fn run(arguments: &DoctorArguments) -> Result<ExitCode, Failure> {
-    let host = Host::split(arguments.host.settings(), arguments.host.config.as_deref())?;
+    let host =
+        Host::split(arguments.host.settings(), arguments.host.config.as_deref(), Usual::Problems)?;
     let connected = match host.connect() {
         Ok(connected) => connected,
         Err(HostError::Connect(ConnectError::Unable { problem, next })) => {

@@ -17,6 +17,7 @@ use super::first_screen;
 use super::health::Health;
 use super::host::Host;
 use super::http::{Guard, GuardError, HttpDoor};
+use super::log::Usual;
 use super::mcp::{self, Door, McpServer};
 use super::principal::Principal;
 use super::stdio::{self, Streams};
@@ -44,7 +45,7 @@ pub(super) enum DoorError {
 }
 
 pub(super) fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
-    let host = Host::split(arguments.settings(), arguments.host.config.as_deref())?;
+    let host = Host::split(arguments.settings(), arguments.host.config.as_deref(), Usual::Events)?;
     let listener = bind(&host.settings)?;
     let guard = guard(&host.settings, &listener)?;
     let connected = host.connect()?;
@@ -54,7 +55,7 @@ pub(super) fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
 
 pub(super) fn stdio(arguments: &HostArguments) -> Result<ExitCode, Failure> {
     let streams = Streams::take();
-    let host = Host::split(arguments.settings(), arguments.config.as_deref())?;
+    let host = Host::split(arguments.settings(), arguments.config.as_deref(), Usual::Events)?;
     assemble::with_runtime(host.connect()?, |assembled| serve_stdio(assembled, streams))?
         .map_err(Failure::from)
 }
@@ -123,7 +124,7 @@ async fn serve_stdio(assembled: Assembled, streams: Streams) -> Result<ExitCode,
         shared: mcp::shared(runner, rules, most_text),
         door: Door::Stdio(Principal::local()),
     };
-    let speaking = stdio::serve(server, streams, shutdown.clone());
+    let speaking = Box::pin(stdio::serve(server, streams, shutdown.clone()));
     unless_supervisor_leaves(&supervisor, &shutdown, speaking).await?.map_err(DoorError::Door)?;
     Ok(ExitCode::SUCCESS)
 }

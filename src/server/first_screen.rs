@@ -19,7 +19,6 @@ pub(super) fn text(address: SocketAddr, public_url: Option<&str>, welcome: &Welc
         .landlock_abi
         .map_or_else(|| "no Landlock on this kernel".to_owned(), |abi| format!("Landlock {abi}"));
     let python = format!("Python {} ({})", welcome.interpreter.version, welcome.interpreter.path);
-    let mut text = String::new();
     let lines = [
         ("URL", url.clone()),
         ("may connect", who.to_owned()),
@@ -34,13 +33,11 @@ pub(super) fn text(address: SocketAddr, public_url: Option<&str>, welcome: &Welc
         ("runs at once", welcome.max_runs.to_string()),
         ("policy", welcome.policy_digest.chars().take(16).collect()),
     ];
-    text.push_str("PRIMCS is ready.\n");
-    for (name, value) in lines {
-        text.push_str(&format!("  {name:<13} {value}\n"));
-    }
-    text.push_str(&format!(
-        "Paste into your MCP client:\n  {{\"mcpServers\": {{\"primcs\": {{\"type\": \"http\", \"url\": \
-         \"{url}\"}}}}}}\nTry in another terminal:\n  primcs run -c 'print(2**100)'\n"
-    ));
-    text
+    let facts: Vec<_> = lines.iter().map(|(name, value)| format!("  {name:<13} {value}")).collect();
+    format!(
+        "PRIMCS is ready.\n{}\nPaste into your MCP client:\n  {{\"mcpServers\": {{\"primcs\": \
+         {{\"type\": \"http\", \"url\": \"{url}\"}}}}}}\nTry in another terminal:\n  primcs run -c \
+         'print(2**100)'\n",
+        facts.join("\n")
+    )
 }

@@ -13,7 +13,7 @@ use crate::policy::Policy;
 use crate::settings::{self, Settings, SettingsError};
 use crate::wire::Welcome;
 
-use super::log::{self, LogError};
+use super::log::{self, LogError, Usual};
 use super::policy_files::{self, PolicyFilesError};
 use super::start::{self, Split, StartError};
 use super::supervisor_client::{self, ConnectError};
@@ -83,12 +83,16 @@ pub(super) fn read_config(named: Option<&Path>, root: bool) -> Result<Settings, 
 
 impl Host {
     /// Starts the supervisor and gives up privilege. `config` is the file the operator named.
-    pub(super) fn split(flags: Settings, config: Option<&Path>) -> Result<Self, HostError> {
+    pub(super) fn split(
+        flags: Settings,
+        config: Option<&Path>,
+        usual: Usual,
+    ) -> Result<Self, HostError> {
         let given = flags.over(Settings::from_environment(environment)?);
         let root = nix::unistd::geteuid().is_root();
         let split = start::split(&given, config)?;
         let settings = given.over(read_config(config, root)?);
-        log::start(settings.log.as_deref())?;
+        log::start(settings.log.as_deref(), usual)?;
         Ok(Self { settings, split })
     }
 
@@ -98,7 +102,7 @@ impl Host {
         let policy = policy_files::load(self.settings.policy.as_deref())?;
         let welcome = supervisor_client::connect(&socket, &policy.digest)?;
         for note in &welcome.notes {
-            tracing::warn!(note, "about this host");
+            tracing::info!(note, "about this host");
         }
         Ok(Connected { settings: self.settings, policy, welcome, socket, supervisor })
     }

@@ -133,12 +133,12 @@ struct Held {
 pub(super) struct Text {
     pub(super) stream: Stream,
     pub(super) offset: u64,
-    pub(super) text: String,
+    pub(super) string: String,
 }
 
 impl Decoder {
     /// At most one text; none when the piece only began a character.
-    pub(super) fn decode(&mut self, piece: Piece) -> Option<Text> {
+    pub(super) fn decode(&mut self, piece: &Piece) -> Option<Text> {
         let held = self.held_of(piece.stream);
         let mut bytes = std::mem::take(&mut held.bytes);
         let contiguous = held.next_offset == piece.offset;
@@ -151,8 +151,8 @@ impl Decoder {
         bytes.extend_from_slice(&piece.bytes);
         let unfinished = unfinished_length(&bytes);
         held.bytes = bytes.split_off(bytes.len() - unfinished);
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        (!text.is_empty()).then_some(Text { stream: piece.stream, offset, text })
+        let string = String::from_utf8_lossy(&bytes).into_owned();
+        (!string.is_empty()).then_some(Text { stream: piece.stream, offset, string })
     }
 
     /// What is still held at the end; it never became a character.
@@ -163,8 +163,8 @@ impl Decoder {
                 let held = self.held_of(stream);
                 let bytes = std::mem::take(&mut held.bytes);
                 let offset = held.next_offset - u64::try_from(bytes.len()).unwrap_or(0);
-                let text = String::from_utf8_lossy(&bytes).into_owned();
-                (!text.is_empty()).then_some(Text { stream, offset, text })
+                let string = String::from_utf8_lossy(&bytes).into_owned();
+                (!string.is_empty()).then_some(Text { stream, offset, string })
             })
             .collect()
     }
@@ -201,18 +201,18 @@ mod tests {
     fn a_character_split_over_two_pieces_arrives_whole() {
         let mut decoder = Decoder::default();
         let euro = "€".as_bytes();
-        assert_eq!(decoder.decode(piece(0, &euro[..2])), None);
-        let text = decoder.decode(piece(2, &euro[2..])).unwrap();
-        assert_eq!((text.offset, text.text.as_str()), (0, "€"));
+        assert_eq!(decoder.decode(&piece(0, &euro[..2])), None);
+        let text = decoder.decode(&piece(2, &euro[2..])).unwrap();
+        assert_eq!((text.offset, text.string.as_str()), (0, "€"));
     }
 
     #[test]
     fn an_unfinished_character_at_the_end_is_replaced() {
         let mut decoder = Decoder::default();
-        assert_eq!(decoder.decode(piece(0, b"a\xe2\x82")).unwrap().text, "a");
+        assert_eq!(decoder.decode(&piece(0, b"a\xe2\x82")).unwrap().string, "a");
         assert_eq!(
             decoder.finish(),
-            [Text { stream: Stream::Stdout, offset: 1, text: "\u{fffd}".to_owned() }]
+            [Text { stream: Stream::Stdout, offset: 1, string: "\u{fffd}".to_owned() }]
         );
     }
 

@@ -6,8 +6,23 @@ use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
 
-/// rmcp reports every connection at `info`.
-const DEFAULT_FILTER: &str = "info,rmcp=warn";
+/// How much is said when nobody chose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Usual {
+    /// A server: every run. rmcp reports every connection at `info`.
+    Events,
+    /// A command for people: only what is wrong.
+    Problems,
+}
+
+impl Usual {
+    const fn filter(self) -> &'static str {
+        match self {
+            Self::Events => "info,rmcp=warn",
+            Self::Problems => "warn",
+        }
+    }
+}
 
 /// The filter text cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -19,8 +34,8 @@ pub(super) struct LogError {
 }
 
 /// Call once, before anything is logged.
-pub(super) fn start(filter: Option<&str>) -> Result<(), LogError> {
-    let filter = filter.unwrap_or(DEFAULT_FILTER);
+pub(super) fn start(filter: Option<&str>, usual: Usual) -> Result<(), LogError> {
+    let filter = filter.unwrap_or(usual.filter());
     let parsed = EnvFilter::try_new(filter)
         .map_err(|source| LogError { filter: filter.to_owned(), source })?;
     let log = tracing_subscriber::fmt().with_env_filter(parsed).with_writer(std::io::stderr);

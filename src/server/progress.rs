@@ -26,7 +26,7 @@ pub(super) async fn tell(peer: &Peer<RoleServer>, token: ProgressToken, live: &L
     let mut peer_listens = teller.say("started".to_owned(), None).await;
     while peer_listens {
         peer_listens = match tokio::time::timeout(HEARTBEAT, live.next()).await {
-            Ok(Some(piece)) => match decoder.decode(piece) {
+            Ok(Some(piece)) => match decoder.decode(&piece) {
                 Some(text) => teller.pass_on(text).await,
                 None => true,
             },
@@ -55,7 +55,7 @@ impl Teller<'_> {
         let mut meta = JsonObject::new();
         meta.insert(STREAM_KEY.to_owned(), text.stream.name().into());
         meta.insert(OFFSET_KEY.to_owned(), text.offset.into());
-        self.say(text.text, Some(NotificationMetaObject(MetaObject(meta)))).await
+        self.say(text.string, Some(NotificationMetaObject(MetaObject(meta)))).await
     }
 
     /// False when the peer is gone.

@@ -7,9 +7,9 @@ use super::result::{RunResult, Status};
 pub(super) fn text(result: &RunResult, most: usize) -> String {
     let verdict = verdict(result);
     let room = most.saturating_sub(verdict.chars().count());
-    // stderr is mostly a traceback whose end matters, so it gets up to half.
-    let stderr =
-        shortened(&result.stderr, room.min(most / 2).min(room / 2 + slack(&result.stdout, room)));
+    // A flood on one stream leaves the other one half of the room.
+    let stdout_needs = result.stdout.chars().take(room).count();
+    let stderr = shortened(&result.stderr, room.saturating_sub(stdout_needs.min(room / 2)));
     let stdout = shortened(&result.stdout, room.saturating_sub(stderr.chars().count()));
     let mut text = stdout;
     if !stderr.is_empty() {
@@ -24,11 +24,6 @@ pub(super) fn text(result: &RunResult, most: usize) -> String {
     if text.is_empty() { "[ok: no output]".to_owned() } else { text }
 }
 
-/// Half of the room goes to stderr anyway; what stdout does not need comes on top.
-fn slack(stdout: &str, room: usize) -> usize {
-    (room / 2).saturating_sub(stdout.chars().take(room).count())
-}
-
 fn verdict(result: &RunResult) -> String {
     let mut lines = Vec::new();
     if let Some(value) = &result.result {
@@ -40,7 +35,7 @@ fn verdict(result: &RunResult) -> String {
             lines.push(format!("[{}] {}. {}", status.name(), error.message, error.next));
         }
         (status, None, Some(code), _) => {
-            lines.push(format!("[{}] exit code {code}", status.name()))
+            lines.push(format!("[{}] exit code {code}", status.name()));
         }
         (status, None, None, Some(signal)) => lines.push(format!("[{}] {signal}", status.name())),
         (status, None, None, None) => lines.push(format!("[{}]", status.name())),
@@ -58,13 +53,15 @@ fn begin_line(text: &mut String) {
     }
 }
 
+/// Room for the word about the middle.
+const MARKER: usize = 50;
+
 /// Head and tail with a word about the middle, at most `most` characters when that leaves room.
 fn shortened(text: &str, most: usize) -> String {
     let length = text.chars().count();
     if length <= most {
         return text.to_owned();
     }
-    const MARKER: usize = 50;
     let kept = most.saturating_sub(MARKER);
     let head: String = text.chars().take(kept / 2).collect();
     let tail: String = text.chars().skip(length - (kept - kept / 2)).collect();

@@ -19,75 +19,75 @@ too.";
 
 /// The one tool.
 pub(super) fn tool(rules: &CallRules) -> Tool {
-    let schema = match input_schema(rules) {
-        Value::Object(schema) => schema,
-        _ => JsonObject::new(),
-    };
     let mut annotations = ToolAnnotations::with_title("Run Python code");
     annotations.read_only_hint = Some(false);
     // The workspace is thrown away with the run, and there is no network.
     annotations.destructive_hint = Some(false);
     annotations.idempotent_hint = Some(false);
     annotations.open_world_hint = Some(false);
-    Tool::new(TOOL_NAME, DESCRIPTION, Arc::new(schema))
+    Tool::new(TOOL_NAME, DESCRIPTION, Arc::new(input_schema(rules)))
         .with_title("Run Python code")
         .with_annotations(annotations)
 }
 
-fn input_schema(rules: &CallRules) -> Value {
+fn input_schema(rules: &CallRules) -> JsonObject {
+    JsonObject::from_iter([
+        ("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema")),
+        ("type".to_owned(), json!("object")),
+        ("additionalProperties".to_owned(), json!(false)),
+        ("required".to_owned(), json!(["code"])),
+        ("properties".to_owned(), properties(rules)),
+    ])
+}
+
+fn properties(rules: &CallRules) -> Value {
     json!({
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "type": "object",
-        "additionalProperties": false,
-        "required": ["code"],
-        "properties": {
-            "code": {
-                "type": "string",
-                "maxLength": rules.most_characters,
-                "description": "Python source. Common indentation is removed. Runs as __main__."
+        "code": {
+            "type": "string",
+            "maxLength": rules.most_characters,
+            "description": "Python source. Common indentation is removed. Runs as __main__."
+        },
+        "requirements": {
+            "type": ["array", "null"],
+            "items": {"type": "string"},
+            "description": "Packages to install, such as \"numpy>=2\". Not available yet."
+        },
+        "files": {
+            "type": ["array", "null"],
+            "items": {
+                "type": "object",
+                "additionalProperties": false,
+                "properties": {
+                    "url": {"type": "string"},
+                    "content": {"type": "string"},
+                    "encoding": {"type": "string", "enum": ["text", "base64"]},
+                    "dataset": {"type": "string"},
+                    "mountPath": {"type": "string"},
+                    "sha256": {"type": "string"}
+                }
             },
-            "requirements": {
-                "type": ["array", "null"],
-                "items": {"type": "string"},
-                "description": "Packages to install, such as \"numpy>=2\". Not available yet."
-            },
-            "files": {
-                "type": ["array", "null"],
-                "items": {
-                    "type": "object",
-                    "additionalProperties": false,
-                    "properties": {
-                        "url": {"type": "string"},
-                        "content": {"type": "string"},
-                        "encoding": {"type": "string", "enum": ["text", "base64"]},
-                        "dataset": {"type": "string"},
-                        "mountPath": {"type": "string"},
-                        "sha256": {"type": "string"}
-                    }
-                },
-                "description": "Files to place, read-only, at mounts/<mountPath>. Not available yet."
-            },
-            "timeout_s": {
-                "type": ["number", "null"],
-                "exclusiveMinimum": 0,
-                "description": format!(
-                    "Seconds until the program is stopped, at most {}.",
-                    rules.timeout_ceiling.as_secs()
-                )
-            },
-            "lock": {
-                "type": ["string", "null"],
-                "description": "A lock from an earlier call, instead of requirements. Not available yet."
-            },
-            "return_lock": {
-                "type": ["boolean", "null"],
-                "description": "Return the lock of the packages used. Not available yet."
-            },
-            "isolation": {
-                "type": ["string", "null"],
-                "enum": ["strict", null],
-                "description": "strict: an interpreter of its own, started for this call."
-            }
+            "description": "Files to place, read-only, at mounts/<mountPath>. Not available yet."
+        },
+        "timeout_s": {
+            "type": ["number", "null"],
+            "exclusiveMinimum": 0,
+            "description": format!(
+                "Seconds until the program is stopped, at most {}.",
+                rules.timeout_ceiling.as_secs()
+            )
+        },
+        "lock": {
+            "type": ["string", "null"],
+            "description": "A lock from an earlier call, instead of requirements. Not available yet."
+        },
+        "return_lock": {
+            "type": ["boolean", "null"],
+            "description": "Return the lock of the packages used. Not available yet."
+        },
+        "isolation": {
+            "type": ["string", "null"],
+            "enum": ["strict", null],
+            "description": "strict: an interpreter of its own, started for this call."
         }
     })
 }

@@ -6,8 +6,8 @@
 //! stops the start.
 #![forbid(unsafe_code)]
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
@@ -86,27 +86,42 @@ pub(super) fn filter_calls(policy: &Policy) -> Result<(), ConfineError> {
         .seccomp_server
         .compile()
         .map_err(|error| ConfineError::Compile(error.to_string()))?;
+    // The filter forbids to open anything, so the files to read back from are opened first. A
+    // thread that begins meanwhile inherits what its parent has, or is synchronised.
+    let threads = open_every_status().map_err(ConfineError::ReadBack)?;
     for program in &programs {
         seccompiler::apply_filter_all_threads(program).map_err(ConfineError::Install)?;
     }
-    check_every_thread()
+    threads.into_iter().try_for_each(check_thread)
 }
 
-fn check_every_thread() -> Result<(), ConfineError> {
-    for entry in fs::read_dir(THREADS).map_err(ConfineError::ReadBack)? {
-        let thread = entry.map_err(ConfineError::ReadBack)?.path();
-        let status = match fs::read_to_string(thread.join("status")) {
-            // A thread that has ended since needs no confinement.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            status => status.map_err(ConfineError::ReadBack)?,
-        };
-        for (field, want) in IN_FORCE {
-            let value = value_of(&status, field).unwrap_or_default();
-            if value != want {
-                let thread = thread.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                let value = value.to_owned();
-                return Err(ConfineError::NotConfined { thread, field, value, want });
-            }
+struct Thread {
+    id: String,
+    status: File,
+}
+
+fn open_every_status() -> io::Result<Vec<Thread>> {
+    let mut threads = Vec::new();
+    for entry in fs::read_dir(THREADS)? {
+        let entry = entry?;
+        let id = entry.file_name().to_string_lossy().into_owned();
+        threads.push(Thread { id, status: File::open(entry.path().join("status"))? });
+    }
+    Ok(threads)
+}
+
+fn check_thread(mut thread: Thread) -> Result<(), ConfineError> {
+    let mut status = String::new();
+    match thread.status.read_to_string(&mut status) {
+        // Ended since; then nothing of it needs confinement.
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(()),
+        read => read.map_err(ConfineError::ReadBack)?,
+    };
+    for (field, want) in IN_FORCE {
+        let value = value_of(&status, field).unwrap_or_default();
+        if value != want {
+            let (thread, value) = (thread.id, value.to_owned());
+            return Err(ConfineError::NotConfined { thread, field, value, want });
         }
     }
     Ok(())

@@ -207,7 +207,7 @@ impl SupervisorClient {
                 Err(error) => Err(error.to_string()),
             };
             if let Err(reason) = outcome {
-                tracing::info!(reason, "the connection to the supervisor has ended");
+                tracing::debug!(reason, "the connection to the supervisor has ended");
                 self.shared.fail();
                 return;
             }

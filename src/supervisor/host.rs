@@ -92,10 +92,10 @@ impl Host {
     }
 
     /// Removes the cgroups of a run that never came to be.
-    pub fn discard(&self, leaf: Leaf) {
+    pub fn discard(&self, leaf: &Leaf) {
         // What an init that just starts still holds goes with the parent, at the latest.
         let _ = leaf.kill();
-        let _ = self.try_discard(&leaf);
+        let _ = self.try_discard(leaf);
     }
 
     /// Removes the parent of all runs' cgroups.

@@ -195,7 +195,7 @@ fn enter_run(control: OwnedFd, plan: &SandboxPlan, filter: &[seccompiler::BpfPro
         )
         .and_then(|()| descriptors::take_stdin_only());
     match moved {
-        Ok(control) => confine::init(control, plan, filter),
+        Ok(control) => confine::init(&control, plan, filter),
         Err(_) => crate::sys::signals::exit_now(1),
     }
 }

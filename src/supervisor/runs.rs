@@ -41,6 +41,8 @@ pub struct Run {
     init: Option<Pid>,
     state: State,
     deadline: Option<Instant>,
+    /// The init's count of CPU time, for hosts without a better one.
+    init_cpu_ms: u64,
 }
 
 /// Who wants to know.
@@ -119,11 +121,12 @@ impl Run {
                 init: None,
                 state: State::Asked(handover),
                 deadline: Some(Instant::now() + HELLO_DEADLINE),
+                init_cpu_ms: 0,
             }),
             Err(failure) => {
                 // An init that was asked for sees EOF instead of "go" and ends by itself.
                 if let Some(leaf) = leaf {
-                    host.discard(leaf);
+                    host.discard(&leaf);
                 }
                 Err(failure)
             }
@@ -181,7 +184,8 @@ impl Run {
                 self.let_go(host).unwrap_or_else(|failure| self.end(Cause::StepFailed(failure)))
             }
             (Ok(FromInit::Failed(failure)), _) => self.end(Cause::StepFailed(failure)),
-            (Ok(FromInit::Ended { exit_code, signal, cpu_ms: _ }), _) => {
+            (Ok(FromInit::Ended { exit_code, signal, cpu_ms }), _) => {
+                self.init_cpu_ms = cpu_ms;
                 self.end(Cause::Ended { exit_code, signal })
             }
             _ => self.end(Cause::Vanished),
@@ -249,9 +253,15 @@ impl Run {
         };
         let oom_kills = self.leaf.as_ref().map_or(0, |leaf| leaf.oom_kills().unwrap_or(0));
         let verdict = decide(&cause, oom_kills);
-        let (exit_code, signal) = match &cause {
-            Cause::Ended { exit_code, signal } => (*exit_code, *signal),
-            _ => (None, None),
+        let (exit_code, signal) = if let Cause::Ended { exit_code, signal } = &cause {
+            (*exit_code, *signal)
+        } else {
+            (None, None)
+        };
+        let failed_step = if let Cause::StepFailed(StepFailure { step, errno }) = cause {
+            Some(FailedStep { step, errno })
+        } else {
+            None
         };
         if weaken::stands("kill") || verdict != Verdict::Ok {
             self.kill();
@@ -268,12 +278,7 @@ impl Run {
             signal,
             usage: self.usage(wall_ms),
             pids_refused: self.leaf.as_ref().map_or(0, |leaf| leaf.pids_refused().unwrap_or(0)),
-            failed_step: match cause {
-                Cause::StepFailed(failure) => {
-                    Some(FailedStep { step: failure.step, errno: failure.errno })
-                }
-                _ => None,
-            },
+            failed_step,
         }))
     }
 
@@ -307,7 +312,7 @@ impl Run {
         let leaf = self.leaf.as_ref();
         Usage {
             wall_ms,
-            cpu_ms: leaf.and_then(Leaf::cpu_ms).unwrap_or(0),
+            cpu_ms: leaf.and_then(Leaf::cpu_ms).unwrap_or(self.init_cpu_ms),
             memory_peak_bytes: leaf.and_then(Leaf::memory_peak),
             pids_peak: leaf.and_then(Leaf::pids_peak).map(|peak| peak.saturating_sub(1)),
         }

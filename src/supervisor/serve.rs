@@ -126,7 +126,7 @@ impl Serving {
                 match source {
                     Source::Server => self.on_server()?,
                     Source::Signals => self.on_signals()?,
-                    Source::Control(index) => self.step(index, |run, host| run.on_control(host)),
+                    Source::Control(index) => self.step(index, Run::on_control),
                     Source::Memory(index) => self.step(index, |run, _| run.on_oom()),
                 }
             }
@@ -208,7 +208,7 @@ impl Serving {
             ToSupervisor::Hello { .. } => Err(ServeError::Protocol("a second hello".to_owned())),
             _ if !self.greeted => Err(ServeError::Protocol("a message before hello".to_owned())),
             ToSupervisor::Run(request) => {
-                self.on_run(request);
+                self.on_run(&request);
                 Ok(())
             }
             ToSupervisor::Cancel { run_id, why } => {
@@ -245,9 +245,9 @@ impl Serving {
         Err(ServeError::Protocol(problem))
     }
 
-    fn on_run(&mut self, request: RunRequest) {
+    fn on_run(&mut self, request: &RunRequest) {
         let number = request.request;
-        let refusal = match admission::admit(&request, self.host.policy()) {
+        let refusal = match admission::admit(request, self.host.policy()) {
             Err(refusal) => Some(refusal),
             Ok(admitted) => self.start(Asker::Server(number), &admitted).err(),
         };
@@ -287,13 +287,13 @@ impl Serving {
                 Some(message)
             }
         };
-        self.answer_probe(failure);
+        self.answer_probe(failure.as_deref());
     }
 
-    fn answer_probe(&mut self, failure: Option<String>) {
+    fn answer_probe(&mut self, failure: Option<&str>) {
         let (greeting, asked) = self.probe.finish();
         if greeting {
-            let answer = match &failure {
+            let answer = match failure {
                 None => ToServer::Welcome(Box::new(self.welcome.clone())),
                 Some(problem) => ToServer::Unable {
                     problem: format!("a first confined run failed: {problem}"),
@@ -305,7 +305,7 @@ impl Serving {
             self.outbox.push(answer, vec![]);
         }
         for _ in 0..asked {
-            self.outbox.push(ToServer::Probed { failure: failure.clone() }, vec![]);
+            self.outbox.push(ToServer::Probed { failure: failure.map(str::to_owned) }, vec![]);
         }
     }
 
@@ -325,7 +325,7 @@ impl Serving {
             (Outcome::Started(_, pipes), Asker::Probe) => self.probe.listen(pipes),
             (Outcome::Ended(ended), Asker::Probe) => {
                 let failure = self.probe.judge(&ended);
-                self.answer_probe(failure);
+                self.answer_probe(failure.as_deref());
             }
         }
     }
@@ -363,7 +363,7 @@ impl Serving {
             let is_reaped = |run: &Run| reaped.iter().any(|pid| run.is_init(*pid));
             // An init that has ended may have said how before; it says nothing after.
             while self.runs.get(index).is_some_and(|run| is_reaped(run) && !run.is_dying()) {
-                self.step(index, |run, host| run.on_control(host));
+                self.step(index, Run::on_control);
             }
         }
         let (host, ids) = (&self.host, &mut self.ids);

@@ -325,7 +325,7 @@ fn measured_limits(host: &Host) -> Result<crate::wire::LimitsInForce, StartupErr
     let leaf = host.create_leaf("trial").map_err(StartupError::Cgroup)?;
     let limits = host.limits_in_force(leaf.as_ref(), host.policy().limits.run.wall.value);
     if let Some(leaf) = leaf {
-        host.discard(leaf);
+        host.discard(&leaf);
     }
     Ok(limits)
 }

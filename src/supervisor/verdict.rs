@@ -36,7 +36,6 @@ pub fn decide(cause: &Cause, oom_kills: u64) -> Verdict {
         Cause::StepFailed(_) => Verdict::SandboxFailed,
         Cause::Cancelled(CancelReason::Client) => Verdict::Cancelled,
         Cause::Cancelled(CancelReason::OutputLimit) => Verdict::OutputLimit,
-        Cause::Cancelled(CancelReason::Shutdown) | Cause::Stopping => Verdict::Killed,
         Cause::OutOfMemory => Verdict::OutOfMemory,
         // A child may have been the victim and the program gone on: the limit was hit all the same.
         Cause::Ended { .. } | Cause::Vanished | Cause::Timeout if oom_kills > 0 => {
@@ -45,7 +44,9 @@ pub fn decide(cause: &Cause, oom_kills: u64) -> Verdict {
         Cause::Ended { exit_code: Some(0), .. } => Verdict::Ok,
         Cause::Ended { .. } => Verdict::Error,
         Cause::Timeout => Verdict::Timeout,
-        Cause::Vanished => Verdict::Killed,
+        Cause::Cancelled(CancelReason::Shutdown) | Cause::Stopping | Cause::Vanished => {
+            Verdict::Killed
+        }
     }
 }
 

@@ -36,7 +36,7 @@ pub fn exit_now(status: i32) -> ! {
 
 const LAST_SIGNAL: i32 = 64;
 
-/// `struct kernel_sigaction` of x86_64 and aarch64 alike, as far as zeroes are concerned.
+/// `struct kernel_sigaction` of `x86_64` and `aarch64` alike, as far as zeroes are concerned.
 #[repr(C)]
 struct KernelSigaction {
     handler: usize,

@@ -85,17 +85,15 @@ pub fn receive_packet(
             }
         };
         for control in message.cmsgs()? {
-            match control {
-                ControlMessageOwned::ScmRights(numbers) => {
-                    for number in numbers {
-                        // SAFETY: the kernel has just installed this number for us and nobody else owns it.
-                        packet.descriptors.push(unsafe { OwnedFd::from_raw_fd(number) });
-                    }
+            if let ControlMessageOwned::ScmRights(numbers) = control {
+                for number in numbers {
+                    // SAFETY: the kernel has just installed this number for us and nobody else owns it.
+                    packet.descriptors.push(unsafe { OwnedFd::from_raw_fd(number) });
                 }
-                ControlMessageOwned::ScmCredentials(sender) => {
-                    packet.sender_pid = Some(sender.pid())
-                }
-                _ => packet.truncated = true,
+            } else if let ControlMessageOwned::ScmCredentials(sender) = control {
+                packet.sender_pid = Some(sender.pid());
+            } else {
+                packet.truncated = true;
             }
         }
         packet.truncated |= message.flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC);

@@ -24,20 +24,15 @@ type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// `response` itself when it comes in time, otherwise a stream that will carry it. Dropping the
 /// stream drops `response`, which is how a disconnect reaches the run.
 pub(super) async fn in_time(mut response: Pending<Response<Body>>) -> Response<Body> {
-    match tokio::time::timeout(PATIENCE, &mut response).await {
-        Ok(response) => response,
-        Err(_) => {
-            let stream = EarlyStream {
-                state: State::Waiting(response),
-                beat: tokio::time::interval(PATIENCE),
-            };
-            let mut early = Response::new(Body::new(stream));
-            early
-                .headers_mut()
-                .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-            early
-        }
+    if let Ok(response) = tokio::time::timeout(PATIENCE, &mut response).await {
+        return response;
     }
+    let stream =
+        EarlyStream { state: State::Waiting(response), beat: tokio::time::interval(PATIENCE) };
+    let mut early = Response::new(Body::new(stream));
+    let kind = HeaderValue::from_static("text/event-stream");
+    early.headers_mut().insert(header::CONTENT_TYPE, kind);
+    early
 }
 
 struct EarlyStream {

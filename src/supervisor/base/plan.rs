@@ -133,7 +133,7 @@ impl Planner {
         let unusable = |why| BaseError::Interpreter { path: python.real.clone(), why };
         self.place(&python.real).map_err(unusable)?;
         let skip = policy.python.skip.iter().flat_map(|part| part.names.iter().cloned());
-        let skip: Vec<_> = skip.collect();
+        let skip: Vec<_> = skip.chain(NEVER.map(str::to_owned)).collect();
         self.add_tree(&python.stdlib, &skip, Scripts::AreModules);
         if !python.platstdlib.starts_with(&python.stdlib) {
             self.add_tree(&python.platstdlib, &skip, Scripts::AreModules);
@@ -276,6 +276,9 @@ const AREAS: [&str; 10] = [
     "/nix/store",
     "/gnu/store",
 ];
+/// What the host's owner installed beside the standard library: his choice, not ours, and often
+/// large. No policy file can add it.
+const NEVER: [&str; 2] = ["site-packages", "dist-packages"];
 /// Where policy puts the certificates.
 const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// A run has its own of these, and the host's are nobody's business there.

@@ -1,7 +1,7 @@
 //! What gets into a copy, and what does not.
 
 use super::super::interpreter;
-use super::super::tests::{policy, reader};
+use super::super::tests::{Scratch, policy, reader};
 use super::*;
 
 fn plan(lines: &str) -> Plan {
@@ -43,6 +43,24 @@ fn a_library_that_only_the_hosts_cache_knows_is_linked_where_a_loader_looks() {
     planner.pieces.clear();
     planner.make_findable(&usual, &usual);
     assert!(planner.pieces.is_empty());
+}
+
+#[test]
+fn packages_that_the_host_installed_stay_out_whatever_policy_says() {
+    let scratch = Scratch::new();
+    for directory in ["json", "site-packages", "dist-packages"] {
+        std::fs::create_dir(scratch.0.join(directory)).unwrap();
+        scratch.file(&format!("{directory}/module.py"), "");
+    }
+    scratch.file("os.py", "");
+    let mut python = interpreter::choose(None, &[], reader(), &mut Vec::new()).unwrap().interpreter;
+    let mut planner = Planner::new(&python, reader()).unwrap();
+    planner.areas.push(scratch.0.clone());
+    python.stdlib.clone_from(&scratch.0);
+    python.platstdlib.clone_from(&scratch.0);
+    planner.add_interpreter(&policy(&[], ""), &python).unwrap();
+    let found = planner.pieces.keys().filter_map(|path| path.strip_prefix(&scratch.0).ok());
+    assert_eq!(found.collect::<Vec<_>>(), [Path::new("json/module.py"), Path::new("os.py")]);
 }
 
 #[test]
