@@ -31,6 +31,8 @@ use crate::wire::{self, ToServer, ToSupervisor};
 pub fn run(arguments: Vec<OsString>) -> ExitCode {
     // A terminal's Ctrl-C is the server's to handle; it tells us.
     let _already_leader = nix::unistd::setsid();
+    // Started by descriptor it would be called by a number.
+    let _cosmetic = nix::sys::prctl::set_name(c"primcs-supervisor");
     let Ok(server) = descriptors::take_stdin() else {
         eprintln!(
             "primcs-supervisor: descriptor 0 is not open; it is started by `primcs`, not by hand"

@@ -15,6 +15,8 @@ pub fn drop_all() -> Result<(), StepFailure> {
         securebits::set(securebits::ALL_LOCKED).in_step("prctl PR_SET_SECUREBITS")?;
         empty_bounding_set()?;
         empty_sets()?;
+    } else {
+        keep_over_exec()?;
     }
     if weaken::stands("no_new_privs") {
         nix::sys::prctl::set_no_new_privs().in_step("prctl PR_SET_NO_NEW_PRIVS")?;
@@ -52,6 +54,33 @@ pub fn empty_sets() -> Result<(), StepFailure> {
                 errno: libc::EPERM,
             });
         }
+    }
+    Ok(())
+}
+
+/// Tests only: what a run would have if nothing dropped its capabilities. An ordinary user loses
+/// them at exec unless they are ambient.
+#[cfg(feature = "weaken")]
+fn keep_over_exec() -> Result<(), StepFailure> {
+    let held = caps::read(None, CapSet::Permitted).map_err(refused).in_step("read capabilities")?;
+    for set in [CapSet::Inheritable, CapSet::Ambient] {
+        caps::set(None, set, &held).map_err(refused).in_step("keep capabilities")?;
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "weaken"))]
+fn keep_over_exec() -> Result<(), StepFailure> {
+    Err(StepFailure { step: "drop capabilities".to_owned(), errno: libc::EPERM })
+}
+
+/// An exec by an ordinary id drops every capability that is not ambient, which would hide that the
+/// barrier is gone.
+#[cfg(feature = "weaken")]
+fn keep_through_exec() -> Result<(), StepFailure> {
+    let held = caps::read(None, CapSet::Permitted).map_err(refused).in_step("read capabilities")?;
+    for set in [CapSet::Inheritable, CapSet::Ambient] {
+        caps::set(None, set, &held).map_err(refused).in_step("keep capabilities")?;
     }
     Ok(())
 }

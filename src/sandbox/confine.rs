@@ -58,9 +58,7 @@ fn confine_and_wait(
     setresuid(Uid::from_raw(id), Uid::from_raw(id), Uid::from_raw(id)).in_step("setresuid")?;
     // Changing ids has cleared the death signal and made us dumpable or not as the host is set.
     prctl::set_pdeathsig(Signal::SIGKILL).in_step("prctl PR_SET_PDEATHSIG")?;
-    if weaken::stands("dumpable") {
-        prctl::set_dumpable(false).in_step("prctl PR_SET_DUMPABLE")?;
-    }
+    prctl::set_dumpable(!weaken::stands("dumpable")).in_step("prctl PR_SET_DUMPABLE")?;
     end_if_orphaned(control)?;
 
     unshare(CloneFlags::CLONE_NEWCGROUP).in_step("unshare cgroup namespace")?;

@@ -59,9 +59,12 @@ impl Nursery {
         let (ours, theirs) = socket::pair().in_step("socketpair")?;
         let program = sealed_copy_of_this_program().in_step("copy program into memory")?;
         // As root the sandbox flavour of a step failure must not be lost: stderr is the operator's.
-        let child = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()))
+        let mut command = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()));
+        if weaken::stands("environment") {
+            command.env_clear();
+        }
+        let child = command
             .arg0(NAME)
-            .env_clear()
             .current_dir("/")
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())

@@ -142,10 +142,12 @@ impl FakeServer {
     pub(crate) fn verdict(&mut self, code: &str) -> Verdict {
         let request = self.request(code);
         self.send(&request);
+        // Held open, so that what the program prints finds a reader.
+        let mut pipes = Vec::new();
         loop {
             match self.receive() {
                 Some((ToServer::Ended(ended), _)) => return ended.verdict,
-                Some((ToServer::Started(_), pipes)) => drop(pipes),
+                Some((ToServer::Started(_), handed)) => pipes.extend(handed),
                 other => panic!("neither started nor ended but {other:?}"),
             }
         }

@@ -9,7 +9,6 @@ answers = {
     "fanotify_init": call(300, 0x200, 0),
     "io_uring_enter": call(426, 999, 0, 0, 0, 0, 0),
     "io_uring_register": call(427, 999, 0, 0, 0),
-    "ioperm": call(173, 0, 0, 1),
     "kcmp": call(312, os.getpid(), os.getpid(), 1, 0, 0),
     "keyctl": call(250, 999, 0, 0, 0, 0),
     "landlock_create_ruleset": call(444, 0, 0, 1),

@@ -18,6 +18,9 @@ use super::programs::{Build, primcs, start_guarded, weaken};
 /// The first start copies and hashes the interpreter and its libraries.
 const START: Duration = Duration::from_secs(120);
 
+/// A setting of the host's environment that both halves see and no run may. No file is there.
+pub(crate) const SECRET: &str = "/secret-of-the-host";
+
 /// A server that is up.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -59,7 +62,7 @@ impl Server {
         if !barriers.is_empty() {
             command.env("PRIMCS_WEAKEN", weaken(barriers));
         }
-        command.env("HOST_WITNESS", "a secret in the environment of the server");
+        command.env("XDG_CONFIG_HOME", SECRET);
         let (mut guard, pid) = start_guarded(&command);
         let log = Arc::new(Mutex::new(Vec::new()));
         let lines = BufReader::new(guard.stderr.take().expect("stderr is a pipe"));
