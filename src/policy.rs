@@ -5,6 +5,7 @@
 //! The value that `explain` prints is the value that the sandbox enforces.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "server")]
 pub mod explain;
 pub mod floor;
 pub mod limits;
@@ -19,6 +20,7 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
+#[cfg(feature = "server")]
 pub use explain::explain;
 pub use limits::Limits;
 pub use mounts::Mounts;

@@ -1,7 +1,8 @@
 //! The policy as text for people, made from the very value that is enforced.
 //!
 //! What is not listed comes first, since that is most of what a reader wants to know.
-//! `docs/policy.md` is this text; `make policy` writes it anew.
+//! `docs/policy.md` is this text; `make policy` writes it anew. Only the server half has it: nothing
+//! in the privileged half explains.
 #![forbid(unsafe_code)]
 
 mod limits;
@@ -9,9 +10,9 @@ mod mounts;
 mod process;
 mod seccomp;
 
+use super::Policy;
 use super::reason::Reason;
 use super::seccomp::Call;
-use super::{Policy, PolicyError};
 
 /// A name that `explain` knows nothing about.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,22 +35,6 @@ pub fn explain(policy: &Policy, name: Option<&str>) -> Result<String, UnknownNam
         Some(call) => Ok(seccomp::one_call(policy, call).finish()),
         None => Err(UnknownName { name: name.to_owned() }),
     }
-}
-
-/// What `primcs policy check` prints: one line when all is well, else the chain of causes.
-#[must_use]
-pub fn check_report(outcome: &Result<Policy, PolicyError>) -> String {
-    let error = match outcome {
-        Ok(policy) => return format!("the policy is sound; its digest is {}\n", policy.digest),
-        Err(error) => error,
-    };
-    let mut lines = vec![error.to_string()];
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        lines.push(format!("because: {error}"));
-        cause = error.source();
-    }
-    lines.join("\n") + "\n"
 }
 
 fn whole(policy: &Policy) -> String {

@@ -1,3 +1,5 @@
+//! Which sets of files load, and what their digest follows.
+
 use std::collections::BTreeMap;
 use std::error::Error as _;
 

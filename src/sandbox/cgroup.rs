@@ -6,23 +6,23 @@
 //! leaf in the bare unified tree for birth, kill and CPU accounting), `v1` (no unified tree).
 #![forbid(unsafe_code)]
 
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
 
-use nix::fcntl::{OFlag, openat};
-use nix::sys::eventfd::{EfdFlags, EventFd};
-use nix::sys::stat::{Mode, mkdirat};
-use nix::unistd::{Pid, UnlinkatFlags, unlinkat};
+use nix::sys::eventfd::EventFd;
+use nix::unistd::Pid;
 
-use super::weaken;
-
-mod layout;
-
-pub use layout::Layout;
+use files::{
+    access, children, give_entry, keyed, kill_members, make_directory, not_set, open_directory,
+    open_root, read_file, read_number, remove_directory, remove_when_empty, write_file,
+};
 use layout::detect;
 
+mod files;
+mod layout;
+mod limits;
+
+pub use layout::Layout;
 /// What can go wrong; each refuses the run or the start.
 #[derive(Debug, thiserror::Error)]
 pub enum CgroupError {
@@ -207,44 +207,15 @@ impl Leaf {
                 Controller::Unified => {
                     give_entry(directory, spawner)?;
                     if self.layout == Layout::V2 {
-                        set_unified_limits(directory, limits)?;
+                        limits::set_unified(directory, limits)?;
                     }
                 }
                 Controller::Memory => {
-                    // TCP buffers are charged elsewhere under v1, and that limit overshoots by some
-                    // 70 KB a socket; both come off what the program gets.
-                    let program = limits
-                        .memory
-                        .checked_sub(V1_TCP_BUFFERS + limits.open_files * V1_SOCKET_OVERSHOOT)
-                        .filter(|left| *left >= 32 << 20)
-                        .ok_or_else(|| CgroupError::Unavailable(
-                            "memory.max is too small beside the socket buffers that cgroup v1 leaves out; raise it or lower nofile".to_owned(),
-                        ))?;
-                    if weaken::stands("memory_max") {
-                        set(directory, "memory.limit_in_bytes", &program.to_string())?;
-                        limit_swap_v1(directory, program)?;
-                    }
-                    if weaken::stands("kmem_tcp") {
-                        set(
-                            directory,
-                            "memory.kmem.tcp.limit_in_bytes",
-                            &V1_TCP_BUFFERS.to_string(),
-                        )?;
-                    }
-                    self.memory = program;
-                    self.oom = Some(watch_oom_v1(directory)?);
+                    self.memory = limits::set_memory_v1(directory, limits)?;
+                    self.oom = Some(limits::watch_oom_v1(directory)?);
                 }
-                Controller::Cpu => {
-                    if weaken::stands("cpu_max") {
-                        set(directory, "cpu.cfs_period_us", &limits.cpu_period.to_string())?;
-                        set(directory, "cpu.cfs_quota_us", &limits.cpu_quota.to_string())?;
-                    }
-                }
-                Controller::Pids => {
-                    if weaken::stands("pids_max") {
-                        set(directory, "pids.max", &limits.pids.to_string())?;
-                    }
-                }
+                Controller::Cpu => limits::set_cpu_v1(directory, limits)?,
+                Controller::Pids => limits::set_pids(directory, limits)?,
             }
         }
         Ok(())
@@ -344,191 +315,5 @@ impl Leaf {
             .iter()
             .find(|(controller, _)| *controller == wanted)
             .map(|(_, directory)| directory.as_fd())
-    }
-}
-
-/// What all TCP sockets of a run may buffer under v1.
-const V1_TCP_BUFFERS: u64 = 16 << 20;
-/// How far each socket may go beyond that.
-const V1_SOCKET_OVERSHOOT: u64 = 70 * 1024;
-
-fn set_unified_limits(directory: BorrowedFd<'_>, limits: &LeafLimits) -> Result<(), CgroupError> {
-    if weaken::stands("memory_max") {
-        set(directory, "memory.max", &limits.memory.to_string())?;
-        set(directory, "memory.swap.max", "0")?;
-        set(directory, "memory.oom.group", "1")?;
-    }
-    if weaken::stands("pids_max") {
-        set(directory, "pids.max", &limits.pids.to_string())?;
-    }
-    if weaken::stands("cpu_max") {
-        set(directory, "cpu.max", &format!("{} {}", limits.cpu_quota, limits.cpu_period))?;
-    }
-    Ok(())
-}
-
-/// Swap must stay out of reach: by the kernel's own counter, or because there is none.
-fn limit_swap_v1(directory: BorrowedFd<'_>, bytes: u64) -> Result<(), CgroupError> {
-    match set(directory, "memory.memsw.limit_in_bytes", &bytes.to_string()) {
-        Err(CgroupError::Access { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            let meminfo = std::fs::read_to_string("/proc/meminfo").map_err(|source| {
-                CgroupError::Access { name: "/proc/meminfo".to_owned(), source }
-            })?;
-            let swap = meminfo.lines().find(|line| line.starts_with("SwapTotal:"));
-            if swap.is_some_and(|line| line.split_whitespace().nth(1) == Some("0")) {
-                return Ok(());
-            }
-            Err(CgroupError::Unavailable(
-                "this kernel does not count swap under cgroup v1; boot with swapaccount=1, or turn swap off with swapoff -a".to_owned(),
-            ))
-        }
-        other => other,
-    }
-}
-
-fn watch_oom_v1(memory: BorrowedFd<'_>) -> Result<EventFd, CgroupError> {
-    use std::os::fd::AsRawFd;
-    let event = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
-        .map_err(access("eventfd"))?;
-    let control =
-        openat(memory, "memory.oom_control", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
-            .map_err(access("memory.oom_control"))?;
-    let line = format!("{} {}", event.as_fd().as_raw_fd(), control.as_raw_fd());
-    write_file(memory, "cgroup.event_control", &line)?;
-    Ok(event)
-}
-
-/// Cloning into a leaf needs write permission on `cgroup.procs` of the leaf and of the parent.
-fn give_entry(directory: BorrowedFd<'_>, spawner: Option<u32>) -> Result<(), CgroupError> {
-    let Some(spawner) = spawner else { return Ok(()) };
-    nix::unistd::fchownat(
-        directory,
-        "cgroup.procs",
-        Some(spawner.into()),
-        None,
-        nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW,
-    )
-    .map_err(access("cgroup.procs"))
-}
-
-fn set(directory: BorrowedFd<'_>, name: &str, value: &str) -> Result<(), CgroupError> {
-    write_file(directory, name, value)?;
-    let found = read_file(directory, name)?;
-    let found = found.trim();
-    // The kernel rounds byte values down to whole pages.
-    let rounded = match (found.parse::<u64>(), value.parse::<u64>()) {
-        (Ok(found), Ok(wanted)) => {
-            found <= wanted && wanted - found < 4096 && (found > 0 || wanted == 0)
-        }
-        _ => found == value,
-    };
-    if rounded { Ok(()) } else { Err(not_set(name, value, found)) }
-}
-
-fn keyed(directory: BorrowedFd<'_>, file: &str, key: &str) -> Result<u64, CgroupError> {
-    let text = read_file(directory, file)?;
-    text.lines()
-        .filter_map(|line| line.split_once(' '))
-        .find(|(name, _)| *name == key)
-        .and_then(|(_, value)| value.trim().parse().ok())
-        .ok_or_else(|| not_set(file, key, &text))
-}
-
-fn read_number(directory: BorrowedFd<'_>, file: &str) -> Option<u64> {
-    read_file(directory, file).ok()?.trim().parse().ok()
-}
-
-fn read_file(directory: BorrowedFd<'_>, name: &str) -> Result<String, CgroupError> {
-    let file = openat(directory, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
-        .map_err(access(name))?;
-    let mut text = String::new();
-    File::from(file)
-        .read_to_string(&mut text)
-        .map_err(|source| CgroupError::Access { name: name.to_owned(), source })?;
-    Ok(text)
-}
-
-fn write_file(directory: BorrowedFd<'_>, name: &str, value: &str) -> Result<(), CgroupError> {
-    let file = openat(directory, name, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())
-        .map_err(access(name))?;
-    File::from(file)
-        .write_all(value.as_bytes())
-        .map_err(|source| CgroupError::Access { name: name.to_owned(), source })
-}
-
-fn make_directory(parent: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, CgroupError> {
-    match mkdirat(parent, name, Mode::from_bits_truncate(0o755)) {
-        Ok(()) | Err(nix::errno::Errno::EEXIST) => {}
-        Err(error) => return Err(access(name)(error)),
-    }
-    open_directory(parent, name).map_err(access(name))
-}
-
-fn open_root(path: &PathBuf) -> Result<OwnedFd, CgroupError> {
-    nix::fcntl::open(path, DIRECTORY, Mode::empty()).map_err(access(&path.display().to_string()))
-}
-
-fn open_directory(parent: BorrowedFd<'_>, name: &str) -> nix::Result<OwnedFd> {
-    openat(parent, name, DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty())
-}
-
-fn remove_directory(parent: BorrowedFd<'_>, name: &str) -> Result<(), CgroupError> {
-    match unlinkat(parent, name, UnlinkatFlags::RemoveDir) {
-        Ok(()) | Err(nix::errno::Errno::ENOENT) => Ok(()),
-        Err(error) => Err(access(name)(error)),
-    }
-}
-
-/// A killed process leaves its cgroup a moment after the kill; this is only for what an earlier,
-/// dead instance left behind.
-fn remove_when_empty(parent: BorrowedFd<'_>, name: &str) -> Result<(), CgroupError> {
-    let mut result = remove_directory(parent, name);
-    for _ in 0..200 {
-        if result.is_ok() {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(5));
-        result = remove_directory(parent, name);
-    }
-    result
-}
-
-fn kill_members(leaf: &OwnedFd) {
-    if write_file(leaf.as_fd(), "cgroup.kill", "1").is_ok() {
-        return;
-    }
-    let members = read_file(leaf.as_fd(), "cgroup.procs").unwrap_or_default();
-    for pid in members.lines().filter_map(|line| line.parse().ok()) {
-        // Gone already is as good.
-        let _ = nix::sys::signal::kill(Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
-    }
-}
-
-fn children(parent: &OwnedFd) -> Result<Vec<String>, CgroupError> {
-    let mut directory = nix::dir::Dir::openat(parent, ".", DIRECTORY, Mode::empty())
-        .map_err(access("directory"))?;
-    let mut names = Vec::new();
-    for entry in directory.iter() {
-        let entry = entry.map_err(access("directory"))?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if entry.file_type() == Some(nix::dir::Type::Directory) && name != "." && name != ".." {
-            names.push(name);
-        }
-    }
-    Ok(names)
-}
-
-const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
-
-fn access(name: &str) -> impl FnOnce(nix::errno::Errno) -> CgroupError {
-    let name = name.to_owned();
-    move |error| CgroupError::Access { name, source: error.into() }
-}
-
-fn not_set(name: &str, wanted: &str, found: &str) -> CgroupError {
-    CgroupError::NotSet {
-        name: name.to_owned(),
-        wanted: wanted.to_owned(),
-        found: found.trim().to_owned(),
     }
 }

@@ -85,7 +85,7 @@ mod tests {
         let file = std::fs::File::open("/dev/null").unwrap();
         let copy = duplicate_above(&file, 200).unwrap();
         assert!(copy.as_raw_fd() >= 200);
-        let flags = nix::fcntl::fcntl(&copy, nix::fcntl::FcntlArg::F_GETFD).unwrap();
+        let flags = fcntl(&copy, FcntlArg::F_GETFD).unwrap();
         assert_eq!(flags & libc::FD_CLOEXEC, libc::FD_CLOEXEC);
     }
 }

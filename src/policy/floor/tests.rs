@@ -1,6 +1,7 @@
 //! Each line loosens one thing, as an operator might; none of them may load.
 
 use std::collections::BTreeMap;
+use std::error::Error as _;
 
 use crate::policy::{Policy, PolicyError};
 
@@ -10,6 +11,10 @@ const PROCESS: (&str, &str) = ("process.toml", include_str!("../../../policy/pro
 const RUN: (&str, &str) = ("seccomp-run.toml", include_str!("../../../policy/seccomp-run.toml"));
 const SERVER: (&str, &str) =
     ("seccomp-server.toml", include_str!("../../../policy/seccomp-server.toml"));
+
+fn why(error: &PolicyError) -> String {
+    format!("{error}: {}", error.source().map(ToString::to_string).unwrap_or_default())
+}
 
 /// Changes one place of a file and returns what the floor says.
 fn loosened((file, text): (&str, &str), from: &str, to: &str) -> String {
@@ -21,7 +26,7 @@ fn loosened((file, text): (&str, &str), from: &str, to: &str) -> String {
             error.to_string()
         }
         Err(other) => {
-            panic!("{from:?} -> {to:?}: {}", crate::policy::explain::check_report(&Err(other)))
+            panic!("{from:?} -> {to:?}: {}", why(&other))
         }
         Ok(_) => panic!("{from:?} -> {to:?} loads"),
     }
@@ -58,7 +63,7 @@ fn refused_rule(source: (&'static str, &'static str), call: &str, condition: &st
     let rule = format!("allow = [{{ call = \"{call}\", {condition}reason = \"r\" }}]");
     match with_rule(source, call, &rule) {
         Err(PolicyError::Floor(error)) => error.to_string(),
-        Err(other) => panic!("{rule}: {}", crate::policy::explain::check_report(&Err(other))),
+        Err(other) => panic!("{rule}: {}", why(&other)),
         Ok(_) => panic!("{rule} loads in {}", source.0),
     }
 }
