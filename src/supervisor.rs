@@ -20,6 +20,8 @@ pub mod verdict;
 
 use std::error::Error;
 use std::ffi::OsString;
+use std::fmt;
+use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
@@ -34,9 +36,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
     // Started by descriptor it would be called by a number.
     let _cosmetic = nix::sys::prctl::set_name(c"primcs-supervisor");
     let Ok(server) = descriptors::take_stdin() else {
-        eprintln!(
-            "primcs-supervisor: descriptor 0 is not open; it is started by `primcs`, not by hand"
-        );
+        log(format_args!("descriptor 0 is not open; it is started by `primcs`, not by hand"));
         return ExitCode::FAILURE;
     };
     match startup::ready(arguments) {
@@ -48,7 +48,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
             match served {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
-                    eprintln!("primcs-supervisor: {}", chain(&error));
+                    log(format_args!("{}", chain(&error)));
                     ExitCode::FAILURE
                 }
             }
@@ -57,10 +57,15 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
     }
 }
 
+/// One line on stderr. Nobody may be reading it any more, which `eprintln!` answers with a panic.
+fn log(line: fmt::Arguments<'_>) {
+    drop(writeln!(io::stderr(), "primcs-supervisor: {line}"));
+}
+
 /// Says why and what to do, to the server and to the log.
 fn refuse(server: &OwnedFd, error: &startup::StartupError) -> ExitCode {
     let (problem, next) = (chain(error), error.next());
-    eprintln!("primcs-supervisor: {problem}; {next}");
+    log(format_args!("{problem}; {next}"));
     // Closing with its hello unread would reset the connection before it reads this. A server that
     // has gone already has the log.
     let _hello = wire::receive::<ToSupervisor>(server);

@@ -351,7 +351,7 @@ impl Serving {
         }
         self.clear_away(&reaped);
         if reaped.contains(&self.host.nursery().pid()) && !self.stopping {
-            eprintln!("primcs-supervisor: the nursery died; starting another");
+            super::log(format_args!("the nursery died; starting another"));
             self.host.restart_nursery()?;
         }
         Ok(())
@@ -404,6 +404,6 @@ impl Serving {
 fn log_failed_step(ended: &wire::Ended) {
     if let Some(step) = &ended.failed_step {
         let error = io::Error::from_raw_os_error(step.errno);
-        eprintln!("primcs-supervisor: run {}: {}: {error}", ended.run_id, step.step);
+        super::log(format_args!("run {}: {}: {error}", ended.run_id, step.step));
     }
 }

@@ -249,10 +249,10 @@ fn prepare_base(
     if base.is_new || verifies(&base)? {
         return Ok(base);
     }
-    eprintln!(
-        "primcs-supervisor: the private copy in {} is damaged; making it again",
+    super::log(format_args!(
+        "the private copy in {} is damaged; making it again",
         base.directory.display()
-    );
+    ));
     let base = base::replace(&request, base).map_err(StartupError::Base)?;
     if verifies(&base)? { Ok(base) } else { Err(StartupError::Damaged) }
 }
