@@ -38,6 +38,13 @@ pub(crate) fn headers(era: Era, message: &Value) -> Vec<(&'static str, String)> 
     headers
 }
 
+/// As they stand in a request.
+pub(crate) fn header_lines(headers: &[(&str, String)]) -> String {
+    let lines: Vec<_> =
+        headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    lines.concat()
+}
+
 /// Sends `message` to `/mcp` and returns head and body.
 pub(crate) fn post(address: SocketAddr, era: Era, message: &Value) -> Response {
     post_to(address, "/mcp", &headers(era, message), message.to_string().as_bytes())
@@ -78,10 +85,7 @@ impl KeptAlive {
     /// One request and its whole answer, head included.
     pub(crate) fn exchange(&mut self, era: Era, message: &Value) -> String {
         let body = message.to_string();
-        let lines: String = headers(era, message)
-            .iter()
-            .map(|(name, value)| format!("{name}: {value}\r\n"))
-            .collect();
+        let lines = header_lines(&headers(era, message));
         let request = format!(
             "POST /mcp HTTP/1.1\r\nHost: {}\r\n{lines}Content-Length: {}\r\n\r\n{body}",
             self.address,
