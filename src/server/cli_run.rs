@@ -257,7 +257,8 @@ fn say_verdict(result: &RunResult) -> io::Result<()> {
     }
     for hint in result.hints.iter().filter(|hint| hint.kind != "no_output") {
         let suggestion = hint.suggestion.as_deref().unwrap_or_default();
-        writeln!(stderr, "primcs: {}. {suggestion}", hint.message)?;
+        let line = format!("primcs: {}. {suggestion}", hint.message);
+        writeln!(stderr, "{}", line.trim_end())?;
     }
     Ok(())
 }

@@ -46,6 +46,7 @@ fn show(origin: bool, config: Option<&Path>, root: bool) -> Result<ExitCode, Fai
         (Origin::File, file.rows()),
         (Origin::Default, defaults(root).rows()),
     ];
+    let path = host::config_path(config, root).unwrap_or_default();
     let mut text = String::new();
     for (name, _) in Settings::default().rows() {
         let found = layers.iter().find_map(|(origin, rows)| {
@@ -53,6 +54,9 @@ fn show(origin: bool, config: Option<&Path>, root: bool) -> Result<ExitCode, Fai
             Some((*origin, value.clone()?))
         });
         let line = match found {
+            Some((Origin::File, value)) if origin => {
+                format!("{name} = {value}  # file {}\n", path.display())
+            }
             Some((from, value)) if origin => format!("{name} = {value}  # {from}\n"),
             Some((_, value)) => format!("{name} = {value}\n"),
             None => format!("# {name} is not set\n"),

@@ -65,10 +65,15 @@ pub(super) fn environment(name: &'static str) -> Option<OsString> {
     std::env::var_os(name)
 }
 
+/// Which file is read.
+pub(super) fn config_path(named: Option<&Path>, root: bool) -> Option<PathBuf> {
+    let default = || settings::default_config_file(root, environment);
+    named.map(Path::to_owned).or_else(default)
+}
+
 /// The named file, which must exist, or the default one, which need not.
 pub(super) fn read_config(named: Option<&Path>, root: bool) -> Result<Settings, HostError> {
-    let default = settings::default_config_file(root, environment);
-    let Some(path) = named.map(Path::to_owned).or(default) else { return Ok(Settings::default()) };
+    let Some(path) = config_path(named, root) else { return Ok(Settings::default()) };
     let mut text = String::new();
     let read =
         File::open(&path).and_then(|file| file.take(MOST_CONFIG_BYTES).read_to_string(&mut text));

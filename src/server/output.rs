@@ -177,7 +177,9 @@ mod tests {
 
     fn kept(most: usize, pieces: &[&[u8]]) -> Kept {
         let mut kept = Kept::new(most);
-        pieces.iter().for_each(|piece| kept.push(piece));
+        for piece in pieces {
+            kept.push(piece);
+        }
         kept
     }
 

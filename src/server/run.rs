@@ -177,13 +177,13 @@ impl Runner {
                 () = &mut overdue => break None,
                 () = cancel.cancelled(), if !asked_to_end => Some(CancelReason::Client),
                 () = self.shutdown.cancelled(), if !asked_to_end => Some(CancelReason::Shutdown),
-                read = stdout.read(live) => self.over_budget(read, &stdout, &stderr, &value),
-                read = stderr.read(live) => self.over_budget(read, &stdout, &stderr, &value),
-                read = value.read(&nobody) => self.over_budget(read, &stdout, &stderr, &value),
+                // Once the run is to end it can wait in a full pipe: what is over the limit stays
+                // unread, and what was written before is drained below.
+                read = stdout.read(live), if !asked_to_end => self.over_budget(read, &stdout, &stderr, &value),
+                read = stderr.read(live), if !asked_to_end => self.over_budget(read, &stdout, &stderr, &value),
+                read = value.read(&nobody), if !asked_to_end => self.over_budget(read, &stdout, &stderr, &value),
             };
-            if let Some(why) = why
-                && !asked_to_end
-            {
+            if let Some(why) = why {
                 asked_to_end = true;
                 self.supervisor.cancel(&started.run_id, why);
             }

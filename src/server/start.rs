@@ -14,6 +14,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid};
 
 use crate::settings::Settings;
@@ -59,6 +60,9 @@ pub(super) enum StartError {
 /// Where no system user `primcs` exists, the server runs under this id (security.md 5.10).
 const FALLBACK_ID: u32 = 2_000_000_000;
 
+/// Connections at most, three pipes for each run, and room.
+const MOST_DESCRIPTORS: u64 = 8192;
+
 /// Variables that the supervisor may see; nothing else of our environment reaches it.
 const PASSED_ON: [&str; 5] =
     ["PATH", "HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"];
@@ -83,6 +87,7 @@ pub(super) fn split(settings: &Settings, config: Option<&Path>) -> Result<Split,
     let supervisor = command.spawn().map_err(|source| StartError::Spawn { path, source })?;
     // `command` still owns the supervisor's end; while it is open here, EOF would never be seen.
     drop(command);
+    allow_many_descriptors()?;
     drop_privileges()?;
     Ok(Split { socket: ours, supervisor })
 }
@@ -131,6 +136,18 @@ fn passed_environment() -> impl Iterator<Item = (&'static str, OsString)> {
         .into_iter()
         .chain(weaken)
         .filter_map(|name| std::env::var_os(name).map(|value| (name, value)))
+}
+
+/// Connections and the pipes of live runs are all descriptors; the usual soft limit of 1,024 is for
+/// programs that use select(2). Never above the hard limit, so no privilege is needed.
+fn allow_many_descriptors() -> Result<(), StartError> {
+    let failed = |source: nix::Error| StartError::Drop {
+        step: "raise the soft limit of open files",
+        source: source.into(),
+    };
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(failed)?;
+    let wanted = MOST_DESCRIPTORS.min(hard).max(soft);
+    setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).map_err(failed)
 }
 
 /// From here on this process is nobody: no capability, none to regain, no other ids, no core dump

@@ -7,12 +7,12 @@ use crate::raw::{json, post, post_to, request};
 use crate::support::mcp::{Call, Era, run};
 use crate::support::server::shared;
 
-fn call(era: Era, arguments: Value) -> Value {
+fn call(era: Era, arguments: &Value) -> Value {
     let params = json!({ "name": "run_code", "arguments": arguments });
     json(post(shared().address, era, &request(era, 1, "tools/call", params)))
 }
 
-fn rejected(arguments: Value) -> Value {
+fn rejected(arguments: &Value) -> Value {
     let answer = call(Era::Modern, arguments);
     let result = &answer["result"];
     assert_eq!(result["isError"], json!(true), "{answer}");
@@ -54,7 +54,7 @@ fn a_result_has_all_its_fields_in_both_eras() {
 fn null_equals_absent() {
     let answer = call(
         Era::Modern,
-        json!({
+        &json!({
             "code": "print(1)", "requirements": null, "files": null, "timeout_s": null,
             "lock": null, "return_lock": null, "isolation": null,
         }),
@@ -64,7 +64,7 @@ fn null_equals_absent() {
 
 #[test]
 fn an_unknown_argument_is_refused_by_name() {
-    let error = rejected(json!({ "code": "1", "memory_gb": 64 }));
+    let error = rejected(&json!({ "code": "1", "memory_gb": 64 }));
     assert!(error["message"].as_str().unwrap().contains("memory_gb"), "{error}");
 }
 
@@ -76,7 +76,7 @@ fn what_is_not_there_yet_says_so() {
         ("lock", json!("x")),
         ("return_lock", json!(true)),
     ] {
-        let error = rejected(json!({ "code": "1", name: value }));
+        let error = rejected(&json!({ "code": "1", name: value }));
         let message = error["message"].as_str().unwrap();
         assert!(message.contains(name) && message.contains("not available yet"), "{error}");
         assert!(error["next"].as_str().is_some_and(|next| !next.is_empty()), "{error}");
@@ -94,14 +94,14 @@ fn arguments_of_a_wrong_kind_are_readable_refusals() {
         json!({ "code": "1", "timeout_s": -1 }),
         json!({ "code": "1", "isolation": "fast" }),
     ] {
-        let error = rejected(arguments);
+        let error = rejected(&arguments);
         assert_eq!(error["code"], "arguments.invalid", "{error}");
     }
 }
 
 #[test]
 fn code_over_the_limit_is_a_tool_error_that_names_the_limit() {
-    let error = rejected(json!({ "code": "#".repeat(20_001) }));
+    let error = rejected(&json!({ "code": "#".repeat(20_001) }));
     assert!(error["message"].as_str().unwrap().contains("20000"), "{error}");
     let whole = format!("print('{}')", "é".repeat(19_990));
     let answer = run(shared().address, &whole);
@@ -110,7 +110,7 @@ fn code_over_the_limit_is_a_tool_error_that_names_the_limit() {
 
 #[test]
 fn a_timeout_beyond_the_ceiling_is_lowered_and_a_hint_says_so() {
-    let answer = call(Era::Modern, json!({ "code": "print(1)", "timeout_s": 86_400 }));
+    let answer = call(Era::Modern, &json!({ "code": "print(1)", "timeout_s": 86_400 }));
     let result = &answer["result"]["structuredContent"];
     assert_eq!(result["limits"]["wall_ms"], 600_000, "{result}");
     let hints = result["hints"].to_string();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::raw::{KeptAlive, headers, json, post, post_to, request};
+use crate::raw::{KeptAlive, header_lines, headers, json, post, post_to, request};
 use crate::support::http::{Connection, Response};
 use crate::support::mcp::{Call, Era};
 use crate::support::programs::{Build, finish, primcs};
@@ -99,10 +99,7 @@ fn a_body_over_the_limit_is_413_and_the_server_lives_on() {
     let call = Call::new(&"#".repeat(5 * 1024 * 1024)).message(Era::Modern, 1);
     let body = call.to_string();
     let mut stream = TcpStream::connect(shared().address).expect("connecting");
-    let lines: String = headers(Era::Modern, &call)
-        .iter()
-        .map(|(name, value)| format!("{name}: {value}\r\n"))
-        .collect();
+    let lines = header_lines(&headers(Era::Modern, &call));
     let head = format!(
         "POST /mcp HTTP/1.1\r\nHost: localhost\r\n{lines}Content-Length: {}\r\n\r\n",
         body.len()
@@ -127,7 +124,8 @@ fn a_head_that_is_too_large_or_never_ends_is_dropped() {
     let _ = large.read_to_string(&mut answer);
     assert!(!answer.contains(" 200 "), "{answer}");
 
-    let many: String = (0..100).map(|number| format!("X-{number}: y\r\n")).collect();
+    let many: Vec<_> = (0..100).map(|number| format!("X-{number}: y\r\n")).collect();
+    let many = many.concat();
     let mut crowded = TcpStream::connect(address).expect("connecting");
     write!(crowded, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n{many}\r\n").expect("sending");
     let mut answer = String::new();

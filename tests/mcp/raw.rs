@@ -3,7 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
@@ -36,6 +36,13 @@ pub(crate) fn headers(era: Era, message: &Value) -> Vec<(&'static str, String)> 
         }
     }
     headers
+}
+
+/// As they stand in a request.
+pub(crate) fn header_lines(headers: &[(&str, String)]) -> String {
+    let lines: Vec<_> =
+        headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    lines.concat()
 }
 
 /// Sends `message` to `/mcp` and returns head and body.
@@ -77,25 +84,54 @@ impl KeptAlive {
 
     /// One request and its whole answer, head included.
     pub(crate) fn exchange(&mut self, era: Era, message: &Value) -> String {
+        self.send(era, message);
+        let mut answer = Vec::new();
+        while !is_whole(&answer) {
+            self.read_more(&mut answer);
+        }
+        String::from_utf8(answer).expect("UTF-8")
+    }
+
+    /// Seconds between the writing of each `third at TIME` and its arrival here. Talks back after
+    /// each `first`, with the beginning of another request that is never finished.
+    pub(crate) fn third_delays(mut self, era: Era, message: &Value) -> Vec<f64> {
+        self.send(era, message);
+        let mut talk = b"POST /mcp HTTP/1.1".iter();
+        let (mut answer, mut delays) = (Vec::new(), Vec::new());
+        loop {
+            let before = answer.len();
+            self.read_more(&mut answer);
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs_f64();
+            let new = String::from_utf8_lossy(&answer[before..]).into_owned();
+            if new.contains("structuredContent") {
+                // The result repeats all of it.
+                return delays;
+            }
+            if new.contains("first at ") {
+                let byte = talk.next().expect("fewer lines than that");
+                self.stream.write_all(&[*byte]).expect("talking back");
+            }
+            let written = new.split("third at ").skip(1).filter_map(|rest| rest.split(' ').next());
+            delays.extend(written.filter_map(|time| time.parse::<f64>().ok()).map(|at| now - at));
+        }
+    }
+
+    fn read_more(&mut self, answer: &mut Vec<u8>) {
+        let mut piece = [0; 16 * 1024];
+        let count = self.stream.read(&mut piece).expect("reading");
+        assert!(count > 0, "closed in the middle: {}", String::from_utf8_lossy(answer));
+        answer.extend_from_slice(&piece[..count]);
+    }
+
+    fn send(&mut self, era: Era, message: &Value) {
         let body = message.to_string();
-        let lines: String = headers(era, message)
-            .iter()
-            .map(|(name, value)| format!("{name}: {value}\r\n"))
-            .collect();
+        let lines = header_lines(&headers(era, message));
         let request = format!(
             "POST /mcp HTTP/1.1\r\nHost: {}\r\n{lines}Content-Length: {}\r\n\r\n{body}",
             self.address,
             body.len()
         );
         self.stream.write_all(request.as_bytes()).expect("sending");
-        let mut answer = Vec::new();
-        while !is_whole(&answer) {
-            let mut piece = [0; 16 * 1024];
-            let count = self.stream.read(&mut piece).expect("reading");
-            assert!(count > 0, "closed in the middle: {}", String::from_utf8_lossy(&answer));
-            answer.extend_from_slice(&piece[..count]);
-        }
-        String::from_utf8(answer).expect("UTF-8")
     }
 }
 
