@@ -172,14 +172,16 @@ impl Runner {
         tokio::pin!(overdue);
         let mut asked_to_end = false;
         let ended: Option<Ended> = loop {
+            // Once the end is asked for, a full pipe holds the program until the kill arrives: else a
+            // flood of a gigabyte a second is read on meanwhile.
             let why = tokio::select! {
                 ended = &mut ended => break ended.ok(),
                 () = &mut overdue => break None,
                 () = cancel.cancelled(), if !asked_to_end => Some(CancelReason::Client),
                 () = self.shutdown.cancelled(), if !asked_to_end => Some(CancelReason::Shutdown),
-                read = stdout.read(live) => self.over_budget(read, &stdout, &stderr, &value),
-                read = stderr.read(live) => self.over_budget(read, &stdout, &stderr, &value),
-                read = value.read(&nobody) => self.over_budget(read, &stdout, &stderr, &value),
+                read = stdout.read(live), if !asked_to_end => self.over_budget(read, &stdout, &stderr, &value),
+                read = stderr.read(live), if !asked_to_end => self.over_budget(read, &stdout, &stderr, &value),
+                read = value.read(&nobody), if !asked_to_end => self.over_budget(read, &stdout, &stderr, &value),
             };
             if let Some(why) = why
                 && !asked_to_end
