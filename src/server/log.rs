@@ -38,7 +38,11 @@ pub(super) fn start(filter: Option<&str>, usual: Usual) -> Result<(), LogError> 
     let filter = filter.unwrap_or(usual.filter());
     let parsed = EnvFilter::try_new(filter)
         .map_err(|source| LogError { filter: filter.to_owned(), source })?;
-    let log = tracing_subscriber::fmt().with_env_filter(parsed).with_writer(std::io::stderr);
+    // Told by `eprintln!`, an error of writing the log would be a panic in whatever task logged.
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(parsed)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     let started = if std::io::stderr().is_terminal() {
         log.with_target(false).try_init()
     } else {
