@@ -9,6 +9,8 @@ mod support;
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::io::{BufRead, BufReader};
+    use std::process::Stdio;
     use std::time::{Duration, Instant};
 
     use nix::sys::signal::{Signal, kill};
@@ -19,6 +21,7 @@ mod tests {
     use super::support::processes::{
         Process, assert_gone, descendants, eventually, host_mounts, supervisor_of,
     };
+    use super::support::programs::{Build, primcs};
     use super::support::server::{Server, shared};
     use super::support::stdio::StdioClient;
 
@@ -219,6 +222,26 @@ mod tests {
         drop(next);
         let left: Vec<_> = groups.iter().filter(|group| is_ours(group) && group.exists()).collect();
         assert!(left.is_empty(), "{left:?}");
+    }
+
+    #[test]
+    fn a_server_whose_log_nobody_reads_still_ends_on_sigterm() {
+        let mut child = primcs(Build::Normal, "serve")
+            .args(["--listen", "127.0.0.1:0"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("primcs serve");
+        let log = BufReader::new(child.stderr.take().expect("a pipe"));
+        let up = log.lines().map_while(Result::ok).any(|line| line.contains("http://"));
+        assert!(up, "it ended instead of listening");
+        let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
+        kill(pid, Signal::SIGTERM).expect("a signal");
+        let ended = eventually(SECOND * 2, || child.try_wait().is_ok_and(|end| end.is_some()));
+        // Whatever the test says, nothing may stay.
+        let _ = child.kill();
+        assert!(ended, "it hangs");
     }
 
     #[test]

@@ -111,10 +111,18 @@ fn without_cpu_max_four_processes_get_more_than_a_core() {
     ";
     let share =
         |answer: &Answer| answer.number("/usage/cpu_ms") * 1000 / answer.number("/usage/wall_ms");
-    let (with, without) = with_and_without(&["cpu_max"], &Call::new(code));
-    let (with, without) = (share(&with.expect("ok")), share(&without.expect("ok")));
-    assert!(with <= 1200, "{with} thousandths of a core with the limit");
-    assert!(without > 1200, "{without} thousandths of a core without it");
+    // Others may keep the host's cores busy, and then nobody gets more than one: a few chances.
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        let (with, without) = with_and_without(&["cpu_max"], &Call::new(code));
+        let (with, without) = (share(&with.expect("ok")), share(&without.expect("ok")));
+        assert!(with <= 1200, "{with} thousandths of a core with the limit");
+        if without > 1200 {
+            return;
+        }
+        seen.push(without);
+    }
+    panic!("thousandths of a core without the limit: {seen:?}; is the host busy otherwise?");
 }
 
 #[test]

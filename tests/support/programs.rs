@@ -124,8 +124,10 @@ pub(crate) fn finish(command: &mut Command, input: &str) -> Finished {
 /// Starts `command` so that it gets SIGTERM when this test program ends, however it ends: a shell
 /// between the two waits for the end of its stdin. Returns that shell and the pid of the program.
 pub(crate) fn start_guarded(command: &Command) -> (Child, i32) {
-    const GUARD: &str =
-        "exec 3<&0; \"$@\" </dev/null & echo $!; read -r _ <&3; kill -TERM $! 2>/dev/null; wait $!";
+    // One that does not end on SIGTERM is killed: a test program must leave nothing behind.
+    const GUARD: &str = "exec 3<&0; \"$@\" </dev/null 3<&- & pid=$!; echo $pid; read -r _ <&3; \
+        kill -TERM $pid 2>/dev/null; (sleep 10; kill -KILL $pid) </dev/null >/dev/null 2>&1 3<&- & \
+        wait $pid; code=$?; kill $! 2>/dev/null; exit $code";
     let mut guarded = Command::new("/bin/sh");
     guarded.args(["-c", GUARD, "sh"]).arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {

@@ -151,7 +151,7 @@ fn refuse_closed_directories(path: &Path) -> Result<(), BaseError> {
     ancestors.reverse();
     for part in ancestors {
         let metadata = std::fs::metadata(part)
-            .map_err(|source| BaseError::AskInterpreter { path: part.to_owned(), source })?;
+            .map_err(|source| BaseError::AskInterpreter { path: path.to_owned(), source })?;
         let needed = if part == path { 0o005 } else { 0o001 };
         if metadata.mode() & needed != needed {
             let (path, closed) = (path.to_owned(), part.to_owned());
