@@ -53,6 +53,6 @@ policy: preflight ## check policy/ and write docs/policy.md anew
 	$(CARGO) run --locked --quiet --bin primcs -- policy check policy
 	$(CARGO) run --locked --quiet --bin primcs -- policy explain >docs/policy.md
 
-soak: programs ## the concurrency tests, much longer
-	PRIMCS_TEST_PROGRAMS="$(programs)" PRIMCS_TEST_WEAKENED_PROGRAMS="$(weakened)" \
-	  PRIMCS_TEST_SOAK=1 $(CARGO) test --locked --test concurrency -- --nocapture
+soak: programs ## thousands of runs, which must leave nothing behind
+	PRIMCS_TEST_PROGRAMS="$(programs)" PRIMCS_TEST_ROUNDS=$(or $(ROUNDS),2500) \
+	  $(CARGO) test --locked --test concurrency leave_nothing -- --nocapture

@@ -41,6 +41,7 @@ mod stdio;
 mod supervisor_client;
 mod terminal;
 mod tool;
+mod weaken;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};

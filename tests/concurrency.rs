@@ -252,7 +252,10 @@ mod tests {
         let settled = eventually(Duration::from_secs(2), || descendants(supervisor.pid).len() <= 1);
         assert!(settled, "{:?}", descendants(supervisor.pid));
         let (before, mounts) = (open(), mounts_of(supervisor.pid));
-        for _ in 0..25 {
+        // `make soak` asks for many more.
+        let rounds =
+            std::env::var("PRIMCS_TEST_ROUNDS").map_or(25, |n| n.parse().expect("a number"));
+        for _ in 0..rounds {
             at_once(&server, 4, |n| format!("import os\nos.fork()\nprint({n})"));
         }
         let back = eventually(Duration::from_secs(2), || open() <= before);

@@ -74,17 +74,6 @@ fn keep_over_exec() -> Result<(), StepFailure> {
     Err(StepFailure { step: "drop capabilities".to_owned(), errno: libc::EPERM })
 }
 
-/// An exec by an ordinary id drops every capability that is not ambient, which would hide that the
-/// barrier is gone.
-#[cfg(feature = "weaken")]
-fn keep_through_exec() -> Result<(), StepFailure> {
-    let held = caps::read(None, CapSet::Permitted).map_err(refused).in_step("read capabilities")?;
-    for set in [CapSet::Inheritable, CapSet::Ambient] {
-        caps::set(None, set, &held).map_err(refused).in_step("keep capabilities")?;
-    }
-    Ok(())
-}
-
 /// The crate's errors are text; every cause here is a refusal by the kernel.
 fn refused(_error: caps::errors::CapsError) -> io::Error {
     io::Error::last_os_error()

@@ -33,6 +33,8 @@ pub fn init(control: &OwnedFd, plan: &SandboxPlan, filter: &[BpfProgram]) -> ! {
         Ok(ended) => say(control, &ended),
         Err(failure) => say(control, &FromInit::Failed(failure)),
     };
+    // Leaving ends the pid namespace, so it is part of the kill.
+    while !weaken::stands("kill") && wait::any_child(true).is_ok() {}
     exit_now(i32::from(status.is_err()))
 }
 

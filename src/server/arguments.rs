@@ -12,6 +12,8 @@ use crate::settings::Settings;
 /// Runs arbitrary Python in a throw-away Linux sandbox, behind one MCP tool.
 #[derive(Debug, Parser)]
 #[command(name = "primcs", version, about, arg_required_else_help = true)]
+// The last one wins, so that a wrapper script's flags can be overruled.
+#[command(args_override_self = true)]
 pub(super) struct Arguments {
     #[command(subcommand)]
     pub(super) command: Command,

@@ -94,7 +94,7 @@ fn assemble(connected: Connected) -> Result<Assembled, AssembleError> {
     let supervisor = SupervisorClient::start(socket).map_err(AssembleError::Socket)?;
     self_confine::filter_calls(&policy)?;
     #[cfg(feature = "weaken")]
-    self_confine::prove();
+    super::weaken::prove();
     let rules = call_rules(&settings, &policy, &welcome);
     let queue =
         Queue::new(whole(u64::from(welcome.max_runs)), whole(policy.limits.call.queue.value));

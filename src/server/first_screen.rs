@@ -7,7 +7,12 @@ use crate::wire::Welcome;
 
 /// As text, for stderr.
 pub(super) fn text(address: SocketAddr, public_url: Option<&str>, welcome: &Welcome) -> String {
-    let url = public_url.map_or_else(|| format!("http://{address}/mcp"), str::to_owned);
+    let own_url = format!("http://{address}/mcp");
+    let url = public_url.unwrap_or(&own_url);
+    let urls = match public_url {
+        Some(public) => format!("{own_url}, for clients {public}"),
+        None => own_url.clone(),
+    };
     let who = if address.ip().is_loopback() {
         "every program on this machine; nobody else. They count as one caller"
     } else {
@@ -20,7 +25,7 @@ pub(super) fn text(address: SocketAddr, public_url: Option<&str>, welcome: &Welc
         .map_or_else(|| "no Landlock on this kernel".to_owned(), |abi| format!("Landlock {abi}"));
     let python = format!("Python {} ({})", welcome.interpreter.version, welcome.interpreter.path);
     let lines = [
-        ("URL", url.clone()),
+        ("URL", urls),
         ("may connect", who.to_owned()),
         (
             "isolation",

@@ -169,10 +169,7 @@ impl HttpDoor {
 
     async fn mcp(&self, request: Request<Incoming>) -> Response<Body> {
         let (mut parts, body) = request.into_parts();
-        // Handlers see these parts; credentials are for the door alone.
-        for secret in [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE] {
-            parts.headers.remove(secret);
-        }
+        guard::strip_credentials(&mut parts.headers);
         let body = match read_body(body, self.most_body).await {
             Ok(body) => body,
             Err(refusal) => return refusal,

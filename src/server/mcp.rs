@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation,
-    ListToolsResult, PaginatedRequestParams, ProtocolVersion, ServerCapabilities, ServerConfig,
-    Tool,
+    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock,
+    Implementation, ListToolsResult, PaginatedRequestParams, ProtocolVersion, ServerCapabilities,
+    ServerConfig, Tool,
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
@@ -79,7 +79,10 @@ impl ServerHandler for McpServer {
         _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         let fresh = u64::try_from(TOOL_LIST_FRESH.as_millis()).unwrap_or(u64::MAX);
-        Ok(ListToolsResult::with_all_items(vec![self.shared.tool.clone()]).with_ttl_ms(fresh))
+        let mut list =
+            ListToolsResult::with_all_items(vec![self.shared.tool.clone()]).with_ttl_ms(fresh);
+        list.cache_scope = Some(CacheScope::Public);
+        Ok(list)
     }
 
     async fn call_tool(
@@ -155,17 +158,17 @@ impl McpServer {
         result: &RunResult,
         version: Option<&ProtocolVersion>,
     ) -> Result<CallToolResult, ErrorData> {
-        let object = serde_json::to_value(result)
-            .map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
+        let failed = |error: serde_json::Error| ErrorData::internal_error(error.to_string(), None);
         let knows_structured = version
             .is_some_and(|version| version.as_str() >= ProtocolVersion::V_2025_06_18.as_str());
         let mut answer = CallToolResult::default();
         if knows_structured {
             let text = readable::text(result, self.shared.most_text);
             answer.content = vec![ContentBlock::text(text)];
-            answer.structured_content = Some(object);
+            answer.structured_content = Some(serde_json::to_value(result).map_err(failed)?);
         } else {
-            answer.content = vec![ContentBlock::text(object.to_string())];
+            answer.content =
+                vec![ContentBlock::text(serde_json::to_string(result).map_err(failed)?)];
         }
         answer.is_error = Some(result.status.is_error());
         Ok(answer)

@@ -19,6 +19,7 @@ use super::queue::{Full, Queue, Slot};
 use super::result::{RunResult, Status, Written};
 use super::supervisor_client::{Gone, LiveRun, SupervisorClient};
 use super::tool::Call;
+use super::weaken;
 
 /// What every run needs; clones share it.
 #[derive(Debug, Clone)]
@@ -220,7 +221,8 @@ impl Runner {
             tracing::warn!(%error, "cannot read the output of a run");
         }
         let written = stdout.kept.written() + stderr.kept.written() + value.kept.written();
-        (written > self.caps.written).then_some(CancelReason::OutputLimit)
+        (written > self.caps.written && weaken::stands("output_budget"))
+            .then_some(CancelReason::OutputLimit)
     }
 
     fn cancelled(&self) -> RunResult {

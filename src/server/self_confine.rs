@@ -16,6 +16,8 @@ use landlock::{
 
 use crate::policy::Policy;
 
+use super::weaken;
+
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConfineError {
@@ -52,7 +54,7 @@ const NO_CAPABILITY: &str = "0000000000000000";
 /// No file, no new port, no connection, no signal to others. Call with one thread, when every file
 /// is read and the port is bound. `kernel_has_it` is what the supervisor found.
 pub(super) fn restrict_files(kernel_has_it: bool) -> Result<(), ConfineError> {
-    if is_weakened("server-landlock") {
+    if !weaken::stands("server_landlock") {
         return Ok(());
     }
     let abi = ABI::V6;
@@ -79,7 +81,7 @@ pub(super) fn restrict_files(kernel_has_it: bool) -> Result<(), ConfineError> {
 /// Installs the filter of `policy/seccomp-server.toml` on every thread and reads back that it, and
 /// everything done before, holds for each of them.
 pub(super) fn filter_calls(policy: &Policy) -> Result<(), ConfineError> {
-    if is_weakened("server-seccomp") {
+    if !weaken::stands("server_seccomp") {
         return Ok(());
     }
     let programs = policy
@@ -129,45 +131,4 @@ fn check_thread(mut thread: Thread) -> Result<(), ConfineError> {
 
 fn value_of<'a>(status: &'a str, field: &str) -> Option<&'a str> {
     status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).map(str::trim)
-}
-
-#[cfg(not(feature = "weaken"))]
-fn is_weakened(_barrier: &str) -> bool {
-    false
-}
-
-/// Tests only: `PRIMCS_WEAKEN` names barriers that are left away, to see that the attack they stop
-/// then succeeds.
-#[cfg(feature = "weaken")]
-fn is_weakened(barrier: &str) -> bool {
-    std::env::var("PRIMCS_WEAKEN").is_ok_and(|names| names.split(',').any(|name| name == barrier))
-}
-
-/// Tests only: with `PRIMCS_PROVE` set the server tries what it must not be able to do and logs
-/// what the kernel said.
-#[cfg(feature = "weaken")]
-pub(super) fn prove() {
-    if std::env::var_os("PRIMCS_PROVE").is_none() {
-        return;
-    }
-    let said = |result: Result<(), String>| result.err().unwrap_or_else(|| "succeeded".to_owned());
-    let mount = nix::mount::mount(
-        Some("none"),
-        "/",
-        None::<&str>,
-        nix::mount::MsFlags::MS_REC | nix::mount::MsFlags::MS_PRIVATE,
-        None::<&str>,
-    );
-    let open = |path: &str| said(fs::File::open(path).map(drop).map_err(|error| error.to_string()));
-    let bind = std::net::TcpListener::bind("127.0.0.1:0").map(drop);
-    tracing::info!(
-        shadow = open("/etc/shadow"),
-        passwd = open("/etc/passwd"),
-        mount = said(mount.map_err(|error| error.to_string())),
-        bind = said(bind.map_err(|error| error.to_string())),
-        "tried"
-    );
-    let program = c"/bin/true";
-    let exec = nix::unistd::execv(program, &[program]);
-    tracing::info!(exec = said(exec.map(drop).map_err(|error| error.to_string())), "tried");
 }

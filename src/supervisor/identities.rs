@@ -5,6 +5,8 @@
 use std::collections::VecDeque;
 use std::fs;
 
+use crate::sandbox::weaken;
+
 /// First of our ids, the server's where the host has no user `primcs`.
 pub const SERVER: u32 = 2_000_000_000;
 /// The spawner.
@@ -35,7 +37,8 @@ impl RunIds {
     #[must_use]
     pub fn of_instance(instance: u32, count: u32) -> Self {
         let first = FIRST_RUN + instance * BLOCK;
-        Self((first..first + count.min(BLOCK)).collect())
+        let apart = u32::from(weaken::stands("user_ids"));
+        Self((0..count.min(BLOCK)).map(|slot| first + slot * apart).collect())
     }
 
     /// Rootless: `count` times the one id there is.

@@ -140,10 +140,25 @@ fn settle(socket: &OwnedFd) -> Result<(SandboxPlan, Vec<seccompiler::BpfProgram>
         std::fs::write("/proc/self/oom_score_adj", setup.oom_score_adj.to_string())
             .in_step("set oom_score_adj")?;
     }
+    #[cfg(feature = "weaken")]
+    leak_the_hosts_root()?;
     template::build_and_enter(&setup.template)?;
     give_everything_up(setup.become_id)?;
     let filter = seccomp::from_plain(&setup.sandbox.seccomp);
     Ok((setup.sandbox, filter))
+}
+
+/// What closing all descriptors protects against: one of the host's root that came along.
+#[cfg(feature = "weaken")]
+fn leak_the_hosts_root() -> Result<(), StepFailure> {
+    use nix::fcntl::{OFlag, open};
+    if !weaken::stands("descriptors") {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
+        let root = open("/", flags, nix::sys::stat::Mode::empty()).in_step("open /")?;
+        // Open for as long as this process lives.
+        let _ = std::os::fd::IntoRawFd::into_raw_fd(root);
+    }
+    Ok(())
 }
 
 fn give_everything_up(become_id: Option<u32>) -> Result<(), StepFailure> {

@@ -103,6 +103,13 @@ impl Guard {
     }
 }
 
+/// What stands behind the door sees the headers; credentials are for the door alone.
+pub(super) fn strip_credentials(headers: &mut HeaderMap) {
+    for secret in [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE] {
+        headers.remove(secret);
+    }
+}
+
 fn authority_of(listen: SocketAddr) -> String {
     match listen {
         SocketAddr::V4(address) => address.ip().to_string(),
@@ -135,6 +142,17 @@ mod tests {
         for host in ["localhost", "LOCALHOST:9000", "[::1]:1", "primcs.example.com", "lan:81"] {
             assert_eq!(check(host, None), Ok(()), "{host}");
         }
+    }
+
+    #[test]
+    fn credentials_stay_at_the_door() {
+        let mut headers = HeaderMap::new();
+        for name in ["authorization", "cookie", "proxy-authorization", "accept"] {
+            headers.append(name, HeaderValue::from_static("x"));
+            headers.append(name, HeaderValue::from_static("y"));
+        }
+        strip_credentials(&mut headers);
+        assert_eq!(headers.keys().collect::<Vec<_>>(), ["accept"]);
     }
 
     #[test]

@@ -1,0 +1,254 @@
+//! The HTTP door towards strangers: who is answered, how much they may send, and that a quiet run
+//! does not look like a dead server.
+#![forbid(unsafe_code)]
+
+use std::io::{BufRead as _, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::raw::{KeptAlive, headers, json, post, post_to, request};
+use crate::support::http::{Connection, Response};
+use crate::support::mcp::{Call, Era};
+use crate::support::programs::{Build, finish, primcs};
+use crate::support::server::{Server, shared};
+
+fn get(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Response {
+    let mut connection = Connection::open(address);
+    connection.send("GET", path, headers, b"");
+    connection.response().expect("no HTTP answer")
+}
+
+/// Status of a `tools/list` with these headers over the usual ones.
+fn list_with(address: SocketAddr, changed: &[(&'static str, &str)]) -> u16 {
+    let message = request(Era::Modern, 1, "tools/list", json!({}));
+    let mut sent = headers(Era::Modern, &message);
+    sent.retain(|(name, _)| !changed.iter().any(|(other, _)| name == other));
+    sent.extend(changed.iter().map(|(name, value)| (*name, (*value).to_owned())));
+    post_to(address, "/mcp", &sent, message.to_string().as_bytes()).status
+}
+
+#[test]
+fn both_paths_are_the_same_endpoint_and_no_other_is() {
+    let message = request(Era::Modern, 1, "tools/list", json!({}));
+    for (path, status) in [("/mcp", 200), ("/mcp/", 200), ("/", 404), ("/mcp/x", 404)] {
+        let sent = headers(Era::Modern, &message);
+        let response = post_to(shared().address, path, &sent, message.to_string().as_bytes());
+        assert_eq!(response.status, status, "{path}");
+    }
+}
+
+#[test]
+fn hosts_and_origins_that_a_browser_was_tricked_into_are_turned_away() {
+    let address = shared().address;
+    let port = address.port();
+    for host in [format!("localhost:{port}"), format!("127.0.0.1:{port}"), "[::1]".to_owned()] {
+        assert_eq!(list_with(address, &[("Host", &host)]), 200, "{host}");
+    }
+    for host in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", ""] {
+        assert_eq!(list_with(address, &[("Host", host)]), 403, "{host:?}");
+    }
+    for origin in ["https://evil.example", "http://localhost:3000", "null"] {
+        assert_eq!(list_with(address, &[("Origin", origin)]), 403, "{origin}");
+    }
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        assert_eq!(get(address, path, &[("Host", "evil.example")]).status, 403, "{path}");
+    }
+}
+
+#[test]
+fn one_setting_opens_the_door_for_the_public_name() {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let config = folder.join("public.toml");
+    std::fs::write(
+        &config,
+        "public_url = \"https://primcs.example.com/mcp\"\nallowed_origins = [\"https://app.example\"]\n",
+    )
+    .expect("writing the configuration");
+    let server = Server::start(&["--config", config.to_str().expect("UTF-8")]);
+    assert_eq!(list_with(server.address, &[("Host", "primcs.example.com")]), 200);
+    for origin in ["https://primcs.example.com", "https://app.example"] {
+        let own = [("Host", "primcs.example.com"), ("Origin", origin)];
+        assert_eq!(list_with(server.address, &own), 200, "{origin}");
+    }
+    assert_eq!(list_with(server.address, &[("Host", "other.example.com")]), 403);
+    assert_eq!(list_with(server.address, &[("Origin", "https://evil.example")]), 403);
+}
+
+#[test]
+fn what_is_no_mcp_request_is_refused_by_the_right_status() {
+    let address = shared().address;
+    assert_eq!(list_with(address, &[("Content-Type", "text/plain")]), 415);
+    assert_eq!(list_with(address, &[("Accept", "application/json")]), 406);
+    assert_eq!(list_with(address, &[("Accept", "text/event-stream")]), 406);
+    for method in ["GET", "DELETE", "PUT"] {
+        let mut connection = Connection::open(address);
+        connection.send(method, "/mcp", &[("Accept", "text/event-stream")], b"");
+        assert_eq!(connection.response().expect("an answer").status, 405, "{method}");
+    }
+    let sent = headers(Era::Legacy, &json!({}));
+    for body in ["", "{", "[]", "5"] {
+        let status = post_to(address, "/mcp", &sent, body.as_bytes()).status;
+        assert!((400..=422).contains(&status), "{body:?}: {status}");
+    }
+}
+
+#[test]
+fn a_body_over_the_limit_is_413_and_the_server_lives_on() {
+    let call = Call::new(&"#".repeat(5 * 1024 * 1024)).message(Era::Modern, 1);
+    let body = call.to_string();
+    let mut stream = TcpStream::connect(shared().address).expect("connecting");
+    let lines: String = headers(Era::Modern, &call)
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
+    let head = format!(
+        "POST /mcp HTTP/1.1\r\nHost: localhost\r\n{lines}Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).expect("sending the head");
+    // The server may answer and close before it has read all of it.
+    let _ = stream.write_all(body.as_bytes());
+    let mut answer = [0; 16];
+    stream.read_exact(&mut answer).expect("an answer");
+    assert!(answer.starts_with(b"HTTP/1.1 413"), "{}", String::from_utf8_lossy(&answer));
+    assert_eq!(list_with(shared().address, &[]), 200);
+}
+
+#[test]
+fn a_head_that_is_too_large_or_never_ends_is_dropped() {
+    let address = shared().address;
+    let mut large = TcpStream::connect(address).expect("connecting");
+    let long = "x".repeat(128 * 1024);
+    // Refused while it is being written.
+    let _ = write!(large, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: {long}\r\n\r\n");
+    let mut answer = String::new();
+    let _ = large.read_to_string(&mut answer);
+    assert!(!answer.contains(" 200 "), "{answer}");
+
+    let many: String = (0..100).map(|number| format!("X-{number}: y\r\n")).collect();
+    let mut crowded = TcpStream::connect(address).expect("connecting");
+    write!(crowded, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n{many}\r\n").expect("sending");
+    let mut answer = String::new();
+    let _ = crowded.read_to_string(&mut answer);
+    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+
+    let mut slow = TcpStream::connect(address).expect("connecting");
+    slow.write_all(b"GET /healthz HT").expect("sending");
+    slow.set_read_timeout(Some(Duration::from_secs(60))).expect("read time-out");
+    let began = Instant::now();
+    let mut answer = Vec::new();
+    let _ = slow.read_to_end(&mut answer);
+    assert!(began.elapsed() < Duration::from_secs(45), "{:?}", began.elapsed());
+    assert!(!answer.starts_with(b"HTTP/1.1 200"));
+}
+
+/// rmcp sends nothing, not even a status line, before its handler says something.
+#[test]
+fn a_quiet_run_without_progress_is_kept_alive_in_both_eras() {
+    for era in Era::BOTH {
+        let began = Instant::now();
+        let connection =
+            Call::new("import time; time.sleep(13); print('late')").send(shared().address, era);
+        let mut response = connection.response().expect("an answer");
+        assert!(began.elapsed() < Duration::from_secs(7), "{:?}", began.elapsed());
+        assert_eq!(response.status, 200);
+        assert_eq!(response.header("content-type"), Some("text/event-stream"));
+        assert_eq!(response.header("x-accel-buffering"), Some("no"));
+        let mut comments = 0;
+        let answer = loop {
+            let mut line = String::new();
+            assert!(response.body.read_line(&mut line).expect("reading") > 0, "ended early");
+            if line.starts_with(':') {
+                comments += 1;
+            } else if let Some(data) = line.strip_prefix("data: ") {
+                break data.to_owned();
+            }
+        };
+        assert!(comments >= 2, "{comments} signs of life in 13 s");
+        assert!(answer.contains("late"), "{answer}");
+    }
+}
+
+#[test]
+fn a_quiet_run_with_progress_says_started_at_once_and_beats_afterwards() {
+    for era in Era::BOTH {
+        let began = Instant::now();
+        let answer =
+            Call::new("import time; time.sleep(12)").with_progress().answer(shared().address, era);
+        let first = answer.progress.first().expect("progress");
+        assert_eq!(first.message, "started");
+        assert!(first.at - began < Duration::from_secs(1), "{:?}", first.at - began);
+        let beats = answer.progress.iter().skip(1).filter(|one| one.stream.is_none()).count();
+        assert!(beats >= 1, "silence for 12 s");
+        let rising = answer.progress.windows(2).all(|pair| pair[0].count < pair[1].count);
+        assert!(rising, "{:?}", answer.progress);
+    }
+}
+
+#[test]
+fn without_a_token_nobody_is_told_of_progress() {
+    for era in Era::BOTH {
+        let answer = Call::new("print('x', flush=True)").answer(shared().address, era);
+        assert!(answer.progress.is_empty(), "{:?}", answer.progress);
+    }
+}
+
+#[test]
+fn one_connection_serves_many_calls_of_both_eras() {
+    let mut connection = KeptAlive::open(shared().address);
+    for number in 0..6 {
+        let era = Era::BOTH[number % 2];
+        let message = Call::new(&format!("print({number})")).message(era, 1);
+        let answer = connection.exchange(era, &message);
+        assert!(answer.contains(&format!("\"stdout\":\"{number}\\n\"")), "{answer}");
+    }
+}
+
+#[test]
+fn health_readiness_and_metrics_tell_what_they_promise() {
+    let server = shared();
+    assert_eq!(get(server.address, "/healthz", &[]).status, 200);
+    let ready = get(server.address, "/readyz", &[]);
+    assert_eq!(ready.status, 200);
+    let ready = json(ready);
+    assert_eq!(ready["ready"], true, "{ready}");
+    assert!(ready["isolation"].is_string() && ready["limits"].is_object(), "{ready}");
+    let answer = post(server.address, Era::Modern, &Call::new("print(1)").message(Era::Modern, 1));
+    let digest = json(answer)["result"]["structuredContent"]["policy_digest"].clone();
+    assert_eq!(ready["policy_digest"], digest);
+    let metrics = get(server.address, "/metrics", &[]).text().expect("metrics");
+    for name in [
+        "primcs_runs_total{status=\"ok\"}",
+        "primcs_runs_live",
+        "primcs_runs_queued",
+        "primcs_run_seconds_bucket",
+        "# EOF",
+    ] {
+        assert!(metrics.contains(name), "{name} in {metrics}");
+    }
+}
+
+#[test]
+fn a_probe_is_not_made_for_everybody_who_asks() {
+    let server = shared();
+    assert_eq!(get(server.address, "/readyz", &[]).status, 200);
+    let began = Instant::now();
+    for _ in 0..50 {
+        assert_eq!(get(server.address, "/readyz", &[]).status, 200);
+    }
+    // Fifty starts of an interpreter would take more than a second.
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+}
+
+#[test]
+fn beyond_loopback_the_door_stays_shut_unless_somebody_says_so() {
+    let refused = finish(primcs(Build::Normal, "serve").args(["--listen", "0.0.0.0:0"]), "");
+    assert!(!refused.status.success());
+    assert!(refused.stderr().contains("--allow-unauthenticated"), "{}", refused.stderr());
+    let open = Server::start(&["--listen", "0.0.0.0:0", "--allow-unauthenticated"]);
+    let address = SocketAddr::from(([127, 0, 0, 1], open.address.port()));
+    assert_eq!(list_with(address, &[("Host", "localhost")]), 200);
+    assert!(open.log().contains("EVERYBODY"), "{}", open.log());
+}
