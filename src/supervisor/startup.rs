@@ -190,7 +190,7 @@ fn settings_in_force(arguments: &Arguments) -> Result<Settings, StartupError> {
 /// The named file, which must exist, or the usual one, which need not. The server reads the same.
 fn config_file(arguments: &Arguments) -> Option<PathBuf> {
     let root = nix::unistd::geteuid().is_root();
-    let usual = || settings::default_config_file(root, |name| std::env::var_os(name));
+    let usual = || settings::default_config_file(root, std::env::var_os);
     // What cannot be looked at is read all the same, and then says why not.
     let is_there = |path: &PathBuf| path.try_exists().unwrap_or(true);
     arguments.config.clone().or_else(|| usual().filter(is_there))
