@@ -24,6 +24,8 @@ preflight:
 release: preflight ## build both programs into target/release
 	$(CARGO) build --locked --release --no-default-features --bin primcs-supervisor
 	$(CARGO) build --locked --release --bin primcs
+# With umask 002, which is usual, they would be writable by a group, and primcs refuses to start such.
+	@chmod go-w "$(target)/release/primcs" "$(target)/release/primcs-supervisor"
 
 run: release ## build, then serve MCP on http://127.0.0.1:9000/mcp
 	@exec "$(target)/release/primcs" serve $(ARGS)

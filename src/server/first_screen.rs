@@ -38,11 +38,18 @@ pub(super) fn text(address: SocketAddr, public_url: Option<&str>, welcome: &Welc
         ("runs at once", welcome.max_runs.to_string()),
         ("policy", welcome.policy_digest.chars().take(16).collect()),
     ];
+    let soft = if welcome.limits.hard { "" } else { " --allow-soft-limits" };
     let facts: Vec<_> = lines.iter().map(|(name, value)| format!("  {name:<13} {value}")).collect();
     format!(
         "PRIMCS is ready.\n{}\nPaste into your MCP client:\n  {{\"mcpServers\": {{\"primcs\": \
-         {{\"type\": \"http\", \"url\": \"{url}\"}}}}}}\nTry in another terminal:\n  primcs run -c \
+         {{\"type\": \"http\", \"url\": \"{url}\"}}}}}}\nTry in another terminal:\n  {} run{soft} -c \
          'print(2**100)'\n",
-        facts.join("\n")
+        facts.join("\n"),
+        own_name(),
     )
+}
+
+/// As typed by whoever started us: straight from the build it is on no PATH.
+fn own_name() -> String {
+    std::env::args().next().unwrap_or_else(|| "primcs".to_owned())
 }

@@ -23,7 +23,7 @@ use crate::policy::{Policy, PolicyError};
 use crate::sandbox::cgroup::{CgroupError, Cgroups};
 use crate::sandbox::report::StepFailure;
 use crate::sandbox::weaken;
-use crate::settings::{Settings, SettingsError};
+use crate::settings::{self, Settings, SettingsError};
 use crate::sys::clone::{Side, fork_process};
 use crate::sys::signals::exit_now;
 use crate::sys::{landlock, wait};
@@ -112,7 +112,7 @@ impl StartupError {
 pub fn ready(arguments: Vec<OsString>) -> Result<Ready, StartupError> {
     let arguments = Arguments::parse(arguments).map_err(StartupError::Arguments)?;
     let rootless = !nix::unistd::geteuid().is_root();
-    let settings = settings(&arguments)?;
+    let settings = settings_in_force(&arguments)?;
     let policy = policy(settings.policy.as_deref())?;
     weaken::remove(&weaken::asked());
     refuse_core_handler()?;
@@ -173,7 +173,7 @@ pub fn ready(arguments: Vec<OsString>) -> Result<Ready, StartupError> {
 }
 
 /// Arguments win over the file; the server has already put flags over environment.
-fn settings(arguments: &Arguments) -> Result<Settings, StartupError> {
+fn settings_in_force(arguments: &Arguments) -> Result<Settings, StartupError> {
     let given = Settings {
         state_dir: arguments.state_dir.clone(),
         policy: arguments.policy.clone(),
@@ -182,9 +182,18 @@ fn settings(arguments: &Arguments) -> Result<Settings, StartupError> {
         allow_soft_limits: arguments.allow_soft_limits.then_some(true),
         ..Settings::default()
     };
-    let Some(file) = &arguments.config else { return Ok(given) };
-    let text = settings_file::read(file).map_err(StartupError::Trust)?;
+    let root = nix::unistd::geteuid().is_root();
+    let usual = settings::default_config_file(root, std::env::var_os);
+    let Some(file) = config_file(arguments.config.as_deref(), usual) else { return Ok(given) };
+    let text = settings_file::read(&file).map_err(StartupError::Trust)?;
     Ok(given.over(Settings::parse(&text).map_err(StartupError::Settings)?))
+}
+
+/// The named file, which must exist, or the usual one, which need not. The server reads the same.
+fn config_file(named: Option<&Path>, usual: Option<PathBuf>) -> Option<PathBuf> {
+    // What cannot be looked at is read all the same, and then says why not.
+    let is_there = |path: &PathBuf| path.try_exists().unwrap_or(true);
+    named.map(Path::to_owned).or_else(|| usual.filter(is_there))
 }
 
 fn policy(folder: Option<&Path>) -> Result<Policy, StartupError> {
@@ -356,4 +365,18 @@ fn milliseconds(time: Duration) -> u64 {
 
 fn in_step(step: &'static str) -> impl Fn(io::Error) -> StartupError {
     move |source| StartupError::Step { step, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_configuration_is_read_where_it_is_and_a_named_one_always() {
+        let there = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+        let missing = Path::new("/nonexistent/primcs.toml");
+        assert_eq!(config_file(None, Some(there.clone())), Some(there.clone()));
+        assert_eq!(config_file(None, Some(missing.to_owned())), None);
+        assert_eq!(config_file(Some(missing), Some(there)), Some(missing.to_owned()));
+    }
 }
