@@ -31,6 +31,10 @@ use crate::wire::{self, ToServer, ToSupervisor};
 /// The supervisor's life: ready the host, serve, leave nothing.
 #[must_use]
 pub fn run(arguments: Vec<OsString>) -> ExitCode {
+    // Whatever the starter left open is neither ours nor a run's.
+    if descriptors::close_from(3).is_err() {
+        return ExitCode::FAILURE;
+    }
     // A terminal's Ctrl-C is the server's to handle; it tells us.
     let _already_leader = nix::unistd::setsid();
     // Started by descriptor it would be called by a number.

@@ -173,6 +173,18 @@ impl Cgroups {
         Ok(())
     }
 
+    /// Names of all groups beside the one that [`Cgroups::create`] would make.
+    pub fn found() -> Result<Vec<String>, CgroupError> {
+        let (_, roots) = detect()?;
+        let mut names = Vec::new();
+        for (_, root) in roots {
+            names.extend(children(&open_root(&root)?)?);
+        }
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
     /// Removes the parent called `name` and all below it, killing what is in there.
     pub fn clear(name: &str) -> Result<(), CgroupError> {
         let (_, roots) = detect()?;

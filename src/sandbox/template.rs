@@ -21,6 +21,9 @@ use crate::sys::mount::{NO_EXEC, NO_SETUID, READ_ONLY, add_attributes};
 use crate::sys::signals::exit_now;
 use crate::sys::wait;
 
+/// Where the whole copy is mounted while its directories are bound.
+const SHOWN: &str = "/base";
+
 /// What the template is made of.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TemplatePlan {
@@ -60,9 +63,7 @@ pub fn build_and_enter(plan: &TemplatePlan) -> Result<(), StepFailure> {
     for target in &plan.mount_points {
         make_directory(root, target)?;
     }
-    for (path, attributes) in &plan.binds {
-        bind_base(plan, path, *attributes)?;
-    }
+    show_base(plan)?;
     for (path, target) in &plan.links {
         let at = inside(root, path);
         symlink(target, at).in_step(&format!("link {path}"))?;
@@ -84,12 +85,37 @@ pub fn build_and_enter(plan: &TemplatePlan) -> Result<(), StepFailure> {
     enter(root)
 }
 
+/// Shows the directories of the private copy through an overlay of names that say nothing: a run
+/// can read where its mounts come from, and a plain bind would tell it the host's path.
+fn show_base(plan: &TemplatePlan) -> Result<(), StepFailure> {
+    let root = plan.build_at.as_path();
+    let (staging, shown) = (inside(root, STAGING), inside(root, SHOWN));
+    bind(&plan.base, &staging).in_step("bind private copy")?;
+    make_directory(root, SHOWN)?;
+    chdir(root).in_step("chdir template")?;
+    // An overlay without an upper layer wants two lower ones.
+    let layers = format!("lowerdir={}:{}", relative(STAGING), relative(EMPTY));
+    let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount(Some("base"), &shown, Some("overlay"), flags, Some(layers.as_str()))
+        .in_step("mount overlay of private copy")?;
+    for (path, attributes) in &plan.binds {
+        bind_base(plan, path, *attributes)?;
+    }
+    for temporary in [&shown, &staging] {
+        umount2(temporary, MntFlags::MNT_DETACH).in_step("detach private copy")?;
+    }
+    fs::remove_dir(&shown).in_step("remove mount point")
+}
+
 /// Binds one directory of the private copy.
 fn bind_base(plan: &TemplatePlan, path: &str, attributes: u64) -> Result<(), StepFailure> {
     make_directory(&plan.build_at, path)?;
     let target = inside(&plan.build_at, path);
-    let from =
-        if weaken::stands("private_copy") { inside(&plan.base, path) } else { PathBuf::from(path) };
+    let from = if weaken::stands("private_copy") {
+        inside(&inside(&plan.build_at, SHOWN), path)
+    } else {
+        PathBuf::from(path)
+    };
     bind(&from, &target).in_step(&format!("bind {path}"))?;
     let attributes =
         if weaken::stands("root_read_only") { attributes } else { attributes & !READ_ONLY };
@@ -161,7 +187,11 @@ fn make_directory(root: &Path, path: &str) -> Result<(), StepFailure> {
 }
 
 fn inside(root: &Path, path: &str) -> PathBuf {
-    root.join(path.trim_start_matches('/'))
+    root.join(relative(path))
+}
+
+fn relative(path: &str) -> &str {
+    path.trim_start_matches('/')
 }
 
 fn bind(from: &Path, target: &Path) -> nix::Result<()> {

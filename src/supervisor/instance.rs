@@ -1,6 +1,6 @@
 //! Several supervisors live side by side: each holds a lock that gives it a number, and the number
-//! names its cgroups and its block of host ids. What a dead one left behind is removed by the next
-//! to get its number, and nothing else is touched.
+//! names its cgroups and its block of host ids. The next to start removes what dead ones left behind,
+//! which it knows by their free locks, and touches nothing else.
 #![forbid(unsafe_code)]
 
 use std::fs::{File, OpenOptions};
@@ -16,6 +16,7 @@ use super::identities::MOST_INSTANCES;
 #[derive(Debug)]
 pub struct Instance {
     number: u32,
+    directory: PathBuf,
     _lock: Flock<File>,
 }
 
@@ -48,21 +49,19 @@ impl Instance {
             .create(&directory)
             .map_err(failed)?;
         for number in 0..MOST_INSTANCES {
-            let file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .custom_flags(libc::O_NOFOLLOW)
-                .open(directory.join(format!("instance-{number}.lock")))
-                .map_err(failed)?;
-            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(lock) => return Ok(Self { number, _lock: lock }),
-                Err((_, nix::errno::Errno::EWOULDBLOCK)) => {}
-                Err((_, error)) => return Err(failed(error.into())),
+            if let Some(instance) = try_lock(&directory, number).map_err(failed)? {
+                return Ok(instance);
             }
         }
         Err(InstanceError::TooMany)
+    }
+
+    /// Takes, for as long as the result lives, the number in the name of a cgroup that was found:
+    /// when that succeeds, whoever made it is dead.
+    #[must_use]
+    pub fn take_dead(&self, cgroup: &str) -> Option<Self> {
+        let number = cgroup.strip_prefix(CGROUP_PREFIX)?.parse().ok()?;
+        try_lock(&self.directory, number).ok().flatten()
     }
 
     /// The number.
@@ -74,6 +73,24 @@ impl Instance {
     /// Name of the cgroup below which all runs of this instance are.
     #[must_use]
     pub fn cgroup_name(&self) -> String {
-        format!("primcs-{}", self.number)
+        format!("{CGROUP_PREFIX}{}", self.number)
     }
 }
+
+fn try_lock(directory: &Path, number: u32) -> io::Result<Option<Instance>> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(directory.join(format!("instance-{number}.lock")))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(Some(Instance { number, directory: directory.to_owned(), _lock: lock })),
+        Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
+        Err((_, error)) => Err(error.into()),
+    }
+}
+
+/// What the cgroups of all instances begin with.
+const CGROUP_PREFIX: &str = "primcs-";

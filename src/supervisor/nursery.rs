@@ -106,6 +106,9 @@ impl Nursery {
 /// The nursery's own life, from exec to the end of its supervisor.
 #[must_use]
 pub fn run() -> ExitCode {
+    if descriptors::close_from(3).is_err() {
+        return ExitCode::FAILURE;
+    }
     let Ok(socket) = descriptors::take_stdin() else { return ExitCode::FAILURE };
     match settle(&socket) {
         Ok((plan, filter)) => {

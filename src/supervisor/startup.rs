@@ -127,7 +127,7 @@ pub fn ready(arguments: Vec<OsString>) -> Result<Ready, StartupError> {
 
     let spawner = (!rootless).then_some(SPAWNER);
     let soft = settings.allow_soft_limits.unwrap_or(false);
-    let cgroups = cgroups(&instance.cgroup_name(), spawner, soft)?;
+    let cgroups = cgroups(&instance, spawner, soft)?;
     let max_runs = max_runs(&settings, &policy)?;
     let facts = Facts {
         base: &base,
@@ -302,10 +302,22 @@ fn enter_own_namespaces(rootless: bool) -> Result<(), StartupError> {
         .map_err(|error| in_step("make mounts private")(error.into()))
 }
 
-/// Removes what a dead instance of our number left, then makes ours.
-fn cgroups(name: &str, spawner: Option<u32>, soft: bool) -> Result<Option<Cgroups>, StartupError> {
-    let made = Cgroups::clear(name).and_then(|()| Cgroups::create(name, spawner));
-    match made {
+/// Removes what dead instances left, then makes ours.
+fn cgroups(
+    instance: &Instance,
+    spawner: Option<u32>,
+    soft: bool,
+) -> Result<Option<Cgroups>, StartupError> {
+    let name = instance.cgroup_name();
+    let clear_dead = || {
+        for left in Cgroups::found()? {
+            if let Some(_dead) = instance.take_dead(&left) {
+                Cgroups::clear(&left)?;
+            }
+        }
+        Cgroups::clear(&name)
+    };
+    match clear_dead().and_then(|()| Cgroups::create(&name, spawner)) {
         Ok(cgroups) => Ok(Some(cgroups)),
         Err(_) if soft => Ok(None),
         Err(error) => Err(StartupError::Cgroup(error)),

@@ -86,6 +86,16 @@ fn every_mount_of_a_run_ignores_setuid_and_devices() {
 }
 
 #[test]
+fn the_mounts_of_a_run_do_not_say_where_the_host_keeps_their_files() {
+    let code = "print(open('/proc/self/mountinfo').read())";
+    let mounts = lines(code).join("\n");
+    let state = crate::support::programs::state_dir(crate::support::programs::Build::Normal);
+    let name = state.file_name().expect("a name").to_string_lossy().into_owned();
+    assert!(mounts.contains(" /usr "), "{mounts}");
+    assert!(!mounts.contains(&name) && !mounts.contains("/base/"), "{mounts}");
+}
+
+#[test]
 fn a_run_mounts_nothing_on_the_host() {
     let before = crate::support::processes::host_mounts();
     let code = "import sys\nprint('there', flush=True)\nimport time\ntime.sleep(0.5)";
