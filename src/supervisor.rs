@@ -8,6 +8,7 @@ pub mod base;
 pub mod host;
 pub mod identities;
 pub mod instance;
+pub mod integrity;
 pub mod nursery;
 pub mod outbox;
 pub mod plans;

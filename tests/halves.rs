@@ -12,6 +12,10 @@ mod support;
 mod fake_server;
 
 #[cfg(test)]
+#[path = "halves/copy.rs"]
+mod copy;
+
+#[cfg(test)]
 #[path = "halves/messages.rs"]
 mod messages;
 

@@ -166,6 +166,8 @@ pub struct HostLimits {
     pub runs_per_core: Limit<u64>,
     /// Share of RAM that the memory caps of all runs at once may add up to.
     pub memory_share: Limit<Percent>,
+    /// Time between two checks of the private copy while serving.
+    pub copy_check: Limit<Duration>,
 }
 
 impl Limits {

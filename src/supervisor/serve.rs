@@ -16,6 +16,7 @@ use super::base::Base;
 use super::host::Host;
 use super::identities::RunIds;
 use super::instance::Instance;
+use super::integrity::Integrity;
 use super::outbox::Outbox;
 use super::probe::Probe;
 use super::runs::{Asker, Outcome, Run};
@@ -27,6 +28,8 @@ use crate::wire::{self, CodecError, Refusal, RunRequest, ToServer, ToSupervisor,
 
 /// How often a cgroup that is not empty yet is looked at again.
 const CLEARING: Duration = Duration::from_millis(5);
+/// What every caller and the log are told when the private copy was found changed.
+const DAMAGED: &str = "the private copy of interpreter and libraries no longer matches its digest, on disk or in the page cache; no run starts until the operator has looked into it and started primcs anew";
 /// How long runs may take to go when this process stops.
 const STOPPING: Duration = Duration::from_secs(5);
 
@@ -57,8 +60,11 @@ pub struct Serving {
     host: Host,
     welcome: Welcome,
     ids: RunIds,
-    /// Our number and the private copy; both are given up only after the last run.
-    _held: (Instance, Base),
+    /// Our number; given up only after the last run.
+    _instance: Instance,
+    /// The private copy; likewise.
+    base: Base,
+    integrity: Integrity,
     runs: Vec<Run>,
     outbox: Outbox,
     server: OwnedFd,
@@ -94,11 +100,15 @@ impl Serving {
         let set = handled_signals();
         set.thread_block()?;
         crate::sys::descriptors::set_nonblocking(&server)?;
+        let (instance, base) = ready.held;
+        let check_every = ready.host.policy().limits.host.copy_check.value;
         Ok(Self {
             host: ready.host,
             welcome: ready.welcome,
             ids: ready.ids,
-            _held: ready.held,
+            _instance: instance,
+            base,
+            integrity: Integrity::checked_now(check_every),
             runs: Vec::new(),
             outbox: Outbox::default(),
             server,
@@ -136,6 +146,7 @@ impl Serving {
                     self.step(index, |run, _| run.on_deadline());
                 }
             }
+            self.integrity.check_if_due(&self.base)?;
             self.clear_away(&[]);
             self.outbox.flush(self.server.as_fd())?;
         }
@@ -177,7 +188,9 @@ impl Serving {
         let now = Instant::now();
         let next_deadline = self.runs.iter().filter_map(Run::deadline).min();
         let next_look = self.runs.iter().any(Run::is_dying).then(|| now + CLEARING);
-        let Some(next) = next_deadline.into_iter().chain(next_look).min() else {
+        let Some(next) =
+            next_deadline.into_iter().chain(next_look).chain(self.integrity.deadline()).min()
+        else {
             return PollTimeout::NONE;
         };
         // Rounded up, so that the deadline has really come then.
@@ -257,6 +270,9 @@ impl Serving {
     }
 
     fn start(&mut self, asker: Asker, admitted: &Admitted<'_>) -> Result<(), Refusal> {
+        if self.integrity.is_damaged() {
+            return Err(Refusal::SandboxFailed { message: DAMAGED.to_owned() });
+        }
         let id = self
             .new_run_id()
             .map_err(|error| Refusal::SandboxFailed { message: error.to_string() })?;
@@ -343,6 +359,11 @@ impl Serving {
         let mut reaped = Vec::new();
         loop {
             match wait::any_child(false) {
+                Ok(Some(exit)) if self.integrity.take_answer(&exit) => {
+                    if self.integrity.is_damaged() {
+                        super::log(format_args!("ALARM: {DAMAGED}"));
+                    }
+                }
                 Ok(Some(exit)) => reaped.push(exit.pid),
                 Ok(None) => break,
                 Err(error) if error.raw_os_error() == Some(libc::ECHILD) => break,

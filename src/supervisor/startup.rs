@@ -16,6 +16,7 @@ use super::base::{self, Base, BaseError, BaseRequest, Reader};
 use super::host::Host;
 use super::identities::{self, READER, RunIds, SPAWNER};
 use super::instance::{Instance, InstanceError};
+use super::integrity;
 use super::nursery::Setup;
 use super::plans::{self, Facts};
 use super::settings_file::{self, TrustError};
@@ -24,8 +25,6 @@ use crate::sandbox::cgroup::{CgroupError, Cgroups};
 use crate::sandbox::report::StepFailure;
 use crate::sandbox::weaken;
 use crate::settings::{self, Settings, SettingsError};
-use crate::sys::clone::{Side, fork_process};
-use crate::sys::signals::exit_now;
 use crate::sys::{landlock, wait};
 use crate::wire::{InterpreterInfo, Welcome};
 
@@ -266,19 +265,11 @@ fn prepare_base(
     if verifies(&base)? { Ok(base) } else { Err(StartupError::Damaged) }
 }
 
-/// Reads the whole copy in a child, so that a flaw in reading it is not one in this process.
 fn verifies(base: &Base) -> Result<bool, StartupError> {
     let failed = in_step("verify the private copy");
-    match fork_process().map_err(&failed)? {
-        Side::Child => {
-            let verified = base::verify(&base.directory).is_ok_and(|digest| digest == base.digest);
-            exit_now(i32::from(!verified))
-        }
-        Side::Parent(_) => {
-            let exit = wait::any_child(true).map_err(&failed)?;
-            Ok(exit.is_some_and(|exit| exit.exit_code == Some(0)))
-        }
-    }
+    let check = integrity::start_check(base).map_err(&failed)?;
+    let exit = wait::any_child(true).map_err(&failed)?;
+    Ok(exit.is_some_and(|exit| exit.pid == check && integrity::is_whole(&exit)))
 }
 
 /// From here on no mount of ours is ever seen on the host. Rootless, this is also where the

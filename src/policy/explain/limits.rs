@@ -52,6 +52,7 @@ pub(super) fn explain(limits: &Limits) -> Text {
     text.heading(3, "All runs together");
     limit(&mut text, "runs_per_core", &limits.host.runs_per_core);
     limit(&mut text, "memory_share", &limits.host.memory_share);
+    limit(&mut text, "copy_check", &limits.host.copy_check);
     text
 }
 

@@ -10,6 +10,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -104,8 +105,11 @@ fn check_entry(path: &Path, wanted: Option<Entry>, owner: u32) -> Result<(), Bas
         Entry::File { mode: wanted, size, sha256 }
             if found.is_file() && mode == wanted && found.nlink() == 1 && found.size() == size =>
         {
-            let is_same = hash_file(path).map_err(failed)? == sha256;
-            if is_same { Ok(()) } else { Err(damaged(path, "its content is another")) }
+            if hash_file(path).map_err(failed)? == sha256 {
+                return Ok(());
+            }
+            drop_cached_pages(path).map_err(failed)?;
+            Err(damaged(path, "its content is another"))
         }
         Entry::Directory { .. } | Entry::Link { .. } | Entry::File { .. } => {
             Err(damaged(path, "its type, mode, size or link count is another"))
@@ -123,6 +127,12 @@ fn hash_file(path: &Path) -> std::io::Result<String> {
             count => hash.update(buffer.get(..count).unwrap_or_default()),
         }
     }
+}
+
+/// So that the next reader sees what is on the disk, when only the page cache was changed.
+fn drop_cached_pages(path: &Path) -> std::io::Result<()> {
+    let file = open(path)?;
+    Ok(posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?)
 }
 
 fn open(path: &Path) -> std::io::Result<File> {
