@@ -100,21 +100,14 @@ impl Run {
         host_id: u32,
     ) -> Result<Self, StepFailure> {
         let leaf = host.create_leaf(&id).map_err(|error| cgroup_failure(&error))?;
-        let (control, theirs) = socket::pair().in_step("socketpair")?;
-        socket::receive_credentials(control.as_fd()).in_step("setsockopt SO_PASSCRED")?;
-        let asked = host
-            .nursery()
-            .spawn(theirs.as_fd(), leaf.as_ref().and_then(Leaf::birth))
-            .in_step("ask nursery");
-        // Ours must close at once, so that EOF means that the init is gone.
-        drop(theirs);
-        let limits = host.limits_in_force(leaf.as_ref(), wall);
-        let made = asked.and_then(|()| make_handover(host, host_id, code));
-        match made {
-            Ok(handover) => Ok(Self {
+        // The spawner is asked last, so that a failure leaves no init behind.
+        let asked = make_handover(host, host_id, code)
+            .and_then(|handover| Ok((handover, ask_for_init(host, leaf.as_ref())?)));
+        match asked {
+            Ok((handover, control)) => Ok(Self {
                 id,
                 asker,
-                limits,
+                limits: host.limits_in_force(leaf.as_ref(), wall),
                 host_id,
                 leaf,
                 control: Some(control),
@@ -124,7 +117,6 @@ impl Run {
                 init_cpu_ms: 0,
             }),
             Err(failure) => {
-                // An init that was asked for sees EOF instead of "go" and ends by itself.
                 if let Some(leaf) = leaf {
                     host.discard(&leaf);
                 }
@@ -223,8 +215,10 @@ impl Run {
     /// The kernel ran out of memory for this run. It has killed one process, perhaps not the main
     /// one (v1); the rest goes too.
     pub fn on_oom(&mut self) -> Outcome {
-        match self.leaf.as_ref().map(Leaf::oom_kills) {
-            Some(Ok(0)) => Outcome::Nothing,
+        let Some(leaf) = &self.leaf else { return Outcome::Nothing };
+        leaf.take_oom_event();
+        match leaf.oom_kills() {
+            Ok(0) => Outcome::Nothing,
             _ => self.end(Cause::OutOfMemory),
         }
     }
@@ -317,6 +311,15 @@ impl Run {
             pids_peak: leaf.and_then(Leaf::pids_peak).map(|peak| peak.saturating_sub(1)),
         }
     }
+}
+
+/// Returns our end of the socket on which the init will say hello.
+fn ask_for_init(host: &Host, leaf: Option<&Leaf>) -> Result<OwnedFd, StepFailure> {
+    let (control, theirs) = socket::pair().in_step("socketpair")?;
+    socket::receive_credentials(control.as_fd()).in_step("setsockopt SO_PASSCRED")?;
+    host.nursery().spawn(theirs.as_fd(), leaf.and_then(Leaf::birth)).in_step("ask nursery")?;
+    // Theirs closes here, so that EOF means that the init is gone.
+    Ok(control)
 }
 
 fn make_handover(host: &Host, host_id: u32, code: &str) -> Result<Handover, StepFailure> {

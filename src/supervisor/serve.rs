@@ -146,7 +146,7 @@ impl Serving {
                     self.step(index, |run, _| run.on_deadline());
                 }
             }
-            self.integrity.check_if_due(&self.base)?;
+            self.integrity.attend(&self.base)?;
             self.clear_away(&[]);
             self.outbox.flush(self.server.as_fd())?;
         }
@@ -220,10 +220,7 @@ impl Serving {
             }
             ToSupervisor::Hello { .. } => Err(ServeError::Protocol("a second hello".to_owned())),
             _ if !self.greeted => Err(ServeError::Protocol("a message before hello".to_owned())),
-            ToSupervisor::Run(request) => {
-                self.on_run(&request);
-                Ok(())
-            }
+            ToSupervisor::Run(request) => self.on_run(&request),
             ToSupervisor::Cancel { run_id, why } => {
                 if let Some(index) = self.runs.iter().position(|run| run.id == run_id) {
                     self.step(index, |run, _| run.end(Cause::Cancelled(why)));
@@ -258,15 +255,20 @@ impl Serving {
         Err(ServeError::Protocol(problem))
     }
 
-    fn on_run(&mut self, request: &RunRequest) {
+    fn on_run(&mut self, request: &RunRequest) -> Result<(), ServeError> {
         let number = request.request;
+        let asker = Asker::Server(number);
+        if self.runs.iter().any(|run| run.asker == asker && !run.is_dying()) {
+            return Err(ServeError::Protocol(format!("request number {number} is in use")));
+        }
         let refusal = match admission::admit(request, self.host.policy()) {
             Err(refusal) => Some(refusal),
-            Ok(admitted) => self.start(Asker::Server(number), &admitted).err(),
+            Ok(admitted) => self.start(asker, &admitted).err(),
         };
         if let Some(refusal) = refusal {
             self.outbox.push(ToServer::Refused { request: number, refusal }, vec![]);
         }
+        Ok(())
     }
 
     fn start(&mut self, asker: Asker, admitted: &Admitted<'_>) -> Result<(), Refusal> {
@@ -294,11 +296,12 @@ impl Serving {
         if self.probe.is_under_way() {
             return;
         }
-        // Runs that fill every slot are a better proof than a probe.
+        // Runs that fill every place are a better proof than a probe.
         let admitted = admission::probe(self.host.policy());
         let failure = match self.start(Asker::Probe, &admitted) {
             Ok(()) => return self.probe.begin(),
-            Err(Refusal::Busy) => None,
+            Err(Refusal::Busy) if !self.runs.is_empty() => None,
+            Err(Refusal::Busy) => Some("there is no place for a run".to_owned()),
             Err(Refusal::Rejected { message } | Refusal::SandboxFailed { message }) => {
                 Some(message)
             }
@@ -400,6 +403,7 @@ impl Serving {
 
     /// Ends every run and waits, within bounds, until nothing of them is left.
     fn stop_all(&mut self) {
+        self.integrity.stop();
         for index in 0..self.runs.len() {
             self.step(index, |run, _| run.end(Cause::Stopping));
         }
