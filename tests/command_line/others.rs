@@ -67,6 +67,33 @@ fn doctor_fails_where_no_run_could_be_confined() {
 }
 
 #[test]
+fn a_start_that_failed_says_why_once() {
+    for (arguments, problem) in [
+        (&["run", "--python", "/no/such/python", "-c", "1"][..], "/no/such/python"),
+        (&["run", "--policy", "/no/such/policy", "-c", "1"], "/no/such/policy"),
+        (&["run", "--config", "/no/such/config", "-c", "1"], "/no/such/config"),
+        (&["serve", "--listen", "127.0.0.1:0", "--max-runs", "256"], "256 runs at once"),
+        (&["stdio", "--python", "/no/such/python"], "/no/such/python"),
+        (&["serve", "--listen", "127.0.0.1:0", "--python", "/no/such/python"], "/no/such/python"),
+    ] {
+        let (command, rest) = arguments.split_first().expect("a command");
+        let finished = finish(primcs(Build::Normal, command).args(rest), "");
+        assert!(!finished.status.success(), "{arguments:?}");
+        let said = finished.stderr();
+        assert_eq!(said.matches(problem).count(), 1, "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn a_supervisor_without_a_server_says_so_in_its_own_log() {
+    let mut command = Command::new(program(Build::Normal, "primcs-supervisor"));
+    command.args(["--max-runs", "none"]).stdin(std::process::Stdio::null());
+    let finished = command.output().expect("primcs-supervisor");
+    let said = String::from_utf8_lossy(&finished.stderr).into_owned();
+    assert!(!finished.status.success() && said.contains("--max-runs takes a number"), "{said}");
+}
+
+#[test]
 fn policy_explains_all_or_one() {
     let all = bare(&["policy", "explain"]);
     assert!(all.status.success(), "{}", all.stderr());
