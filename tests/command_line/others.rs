@@ -101,6 +101,12 @@ fn policy_explains_all_or_one() {
     let one = bare(&["policy", "explain", "clone3"]);
     assert!(one.status.success() && one.stdout().contains("clone3"), "{}", one.stdout());
     assert!(one.stdout().len() < all.stdout().len() / 10);
+    for name in ["pids.max", "/usr", "HOME", "CAP_SYS_ADMIN"] {
+        let one = bare(&["policy", "explain", name]);
+        assert!(one.status.success() && one.stdout().lines().count() < 20, "{name}");
+    }
+    let unknown = bare(&["policy", "explain", "no-such-name"]);
+    assert!(!unknown.status.success() && unknown.stderr().contains("no-such-name"));
 }
 
 #[test]
