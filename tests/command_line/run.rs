@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::support::processes::{assert_gone, descendants};
-use super::support::programs::{Build, Finished, finish, primcs};
+use super::support::programs::{Build, Finished, finish, primcs, program};
 
 fn command(arguments: &[&str]) -> Command {
     let mut command = primcs(Build::Normal, "run");
@@ -185,4 +186,46 @@ fn a_reader_that_leaves_ends_it() {
     drop(lines);
     child.wait().expect("the end");
     assert_gone(&below, Duration::from_secs(1));
+}
+
+/// `primcs run` as a user to whom nobody gave a cgroup, with programs and state that it can reach
+/// wherever the checkout lies. Not root already: as ourselves.
+fn without_cgroups(arguments: &[&str]) -> Finished {
+    const NOBODY: u32 = 65534;
+    if !nix::unistd::geteuid().is_root() {
+        return run(&[&["--allow-soft-limits"], arguments].concat());
+    }
+    let folder = std::env::temp_dir().join(format!("primcs-soft-{}", std::process::id()));
+    let state = folder.join("state");
+    std::fs::create_dir_all(&state).expect("a folder");
+    std::os::unix::fs::chown(&state, Some(NOBODY), Some(NOBODY)).expect("giving it away");
+    for name in ["primcs", "primcs-supervisor"] {
+        std::fs::copy(program(Build::Normal, name), folder.join(name)).expect("a copy");
+    }
+    let mut command = Command::new(folder.join("primcs"));
+    command.args(["run", "--allow-soft-limits", "--state-dir"]).arg(&state).args(arguments);
+    command.uid(NOBODY).gid(NOBODY).env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin");
+    let finished = finish(&mut command, "");
+    std::fs::remove_dir_all(&folder).expect("removing the copies");
+    finished
+}
+
+#[test]
+fn a_limit_that_nobody_enforces_has_no_number() {
+    let finished = without_cgroups(&["--json", "-c", "print(1)"]);
+    if finished.stderr().contains("user namespace") {
+        eprintln!("not tried: this host lets no plain user make a user namespace");
+        return;
+    }
+    let result: Value = serde_json::from_slice(&finished.stdout).expect("one JSON value");
+    let limits = &result["limits"];
+    let hard = limits["hard"].as_bool().expect("a boolean");
+    assert!(!hard || !nix::unistd::geteuid().is_root(), "nobody has a cgroup: {limits}");
+    for name in ["memory_bytes", "pids", "cpu_millicores"] {
+        assert_eq!(limits[name].is_u64(), hard, "{name}: {limits}");
+        assert_eq!(limits[name].is_null(), !hard, "{name}: {limits}");
+    }
+    for name in ["wall_ms", "disk_bytes", "disk_inodes", "open_files"] {
+        assert!(limits[name].is_u64(), "{name}: {limits}");
+    }
 }
