@@ -130,13 +130,21 @@ const DEFAULT_FILE: &str = r#"# primcs.toml. A flag wins over PRIMCS_* in the en
 #log = "info"
 
 [results]
-# Clients that drop images when structured content stands beside them.
+# Clients that drop images when structured content stands beside them. No effect yet: it takes
+# effect when results have images.
 #content_only_clients = ["claude-code"]
 "#;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_no_effect_yet_says_so_above_it() {
+        let (above, _) = DEFAULT_FILE.split_once("#content_only_clients").unwrap();
+        assert!(above.ends_with("when results have images.\n") && above.contains("No effect yet"));
+        assert!(Settings::parse("[results]\ncontent_only_clients = [\"x\"]").is_ok());
+    }
 
     #[test]
     fn the_default_file_names_every_setting_and_parses_when_uncommented() {
