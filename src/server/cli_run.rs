@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::Failure;
 use super::arguments::RunArguments;
-use super::assemble::{self, Assembled};
+use super::assemble::{self, Assembled, whole};
 use super::host::Host;
 use super::live::{Decoder, LiveOutput, Piece, Text};
 use super::log::Usual;
@@ -32,6 +32,10 @@ pub(super) enum RunError {
         #[source]
         source: io::Error,
     },
+    #[error("{what} is not UTF-8 text; save it as UTF-8")]
+    NotText { what: String },
+    #[error("{what} has more than {MOST_SOURCE_BYTES} bytes; it cannot be a program for one run")]
+    TooLarge { what: String },
     #[error("{message}. {next}")]
     Refused { message: String, next: String },
     #[error("cannot write what the program wrote")]
@@ -103,11 +107,12 @@ fn read_source(source: Source) -> Result<String, RunError> {
     match source {
         Source::Text(text) => Ok(text),
         Source::File { what, file } => {
-            let mut text = String::new();
-            file.take(MOST_SOURCE_BYTES)
-                .read_to_string(&mut text)
-                .map_err(|source| RunError::Unreadable { what, source })?;
-            Ok(text)
+            let mut bytes = Vec::new();
+            match file.take(MOST_SOURCE_BYTES + 1).read_to_end(&mut bytes) {
+                Err(source) => Err(RunError::Unreadable { what, source }),
+                Ok(_) if bytes.len() > whole(MOST_SOURCE_BYTES) => Err(RunError::TooLarge { what }),
+                Ok(_) => String::from_utf8(bytes).map_err(|_| RunError::NotText { what }),
+            }
         }
     }
 }

@@ -46,6 +46,14 @@ impl CallError {
         )
     }
 
+    pub(super) fn code_with_nul(line: usize) -> Self {
+        Self::new(
+            "code.nul",
+            format!("the code has a NUL character in line {line}, which Python does not read"),
+            "Remove it; in a string write \\0 instead.",
+        )
+    }
+
     pub(super) fn busy(retry_after_ms: u64) -> Self {
         Self::new(
             "server.busy",

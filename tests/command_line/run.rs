@@ -93,6 +93,36 @@ fn the_programs_stdin_is_empty_whatever_ours_is() {
 }
 
 #[test]
+fn what_cannot_be_a_program_is_named_and_not_run() {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    for (name, bytes, says) in [
+        ("latin1.py", &b"print('\xe4')"[..], "is not UTF-8 text"),
+        ("nul.py", b"print(1)\nx = '\0'\n", "a NUL character in line 2"),
+        ("large.py", &[b'#'; (4 << 20) + 1], "has more than 4194304 bytes"),
+    ] {
+        let path = folder.join(name);
+        std::fs::write(&path, bytes).expect("writing the script");
+        let finished = finish(command(&[]).arg(&path), "");
+        assert_eq!(finished.status.code(), Some(125), "{name}: {}", finished.stderr());
+        assert!(finished.stdout().is_empty() && finished.stderr().contains(says), "{name}");
+        assert_eq!(finished.stderr().lines().count(), 1, "{name}: {}", finished.stderr());
+    }
+}
+
+#[test]
+fn an_empty_program_is_ok_and_told_that_it_printed_nothing() {
+    for finished in [exits(&["--json", "-c", ""], 0), finish(&mut command(&["--json", "-"]), "")] {
+        let result: Value = serde_json::from_slice(&finished.stdout).expect("one JSON value");
+        assert_eq!(result["status"], "ok");
+        let hint = &result["hints"][0];
+        assert_eq!(
+            (&hint["kind"], &hint["message"]),
+            (&Value::from("no_output"), &Value::from("the program printed nothing"),)
+        );
+    }
+}
+
+#[test]
 fn json_is_the_whole_result_and_nothing_else() {
     let finished = exits(&["--json", "-c", "print('out')\n6 * 7"], 0);
     let result: Value = serde_json::from_slice(&finished.stdout).expect("one JSON value");
