@@ -29,6 +29,7 @@ mod metrics;
 mod output;
 mod policy_files;
 mod principal;
+mod printed;
 mod progress;
 mod queue;
 mod readable;

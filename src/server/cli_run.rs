@@ -17,6 +17,7 @@ use super::live::{Decoder, LiveOutput, Piece, Text};
 use super::log::Usual;
 use super::output::Stream;
 use super::principal::Principal;
+use super::printed::{print, unless_reader_left};
 use super::result::{RunResult, Status};
 use super::terminal::TerminalFilter;
 use super::tool;
@@ -57,12 +58,13 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let ready = began.elapsed();
     let style = Style { json: arguments.json, raw: arguments.raw };
     let timeout = arguments.timeout;
-    let result =
+    let shown =
         assemble::with_runtime(connected, |assembled| one_run(assembled, code, timeout, style))??;
     if arguments.timings {
-        say_timings(ready, began.elapsed(), &result).map_err(RunError::Write)?;
+        let said = say_timings(ready, began.elapsed(), &shown.result);
+        unless_reader_left(said).map_err(RunError::Write)?;
     }
-    Ok(exit_code(&result))
+    Ok(shown.exit_code())
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -117,12 +119,18 @@ fn read_source(source: Source) -> Result<String, RunError> {
     }
 }
 
+/// A run that is over, and whether somebody watched it to its end.
+struct Shown {
+    result: RunResult,
+    reader_left: bool,
+}
+
 async fn one_run(
     assembled: Assembled,
     code: String,
     timeout: Option<u64>,
     style: Style,
-) -> Result<RunResult, RunError> {
+) -> Result<Shown, RunError> {
     let Assembled { runner, rules, .. } = assembled;
     let mut fields = Map::new();
     fields.insert("code".to_owned(), Value::String(code));
@@ -132,24 +140,32 @@ async fn one_run(
     let call = tool::parse(&fields, &rules)
         .map_err(|error| RunError::Refused { message: error.message, next: error.next })?;
     let live = if style.json { LiveOutput::unwatched() } else { LiveOutput::watched() };
+    let unwanted = runner.shutdown.child_token();
     // Writing may block for as long as a pager likes, so it has a thread of its own.
     let showing = tokio::task::spawn_blocking({
         let (live, handle) = (live.clone(), tokio::runtime::Handle::current());
-        move || Screen::new(style.raw).show_all(&live, &handle)
+        let unwanted = unwanted.clone();
+        move || {
+            let shown = Screen::new(style.raw).show_all(&live, &handle);
+            // A run whose output nobody can get is of no use to anybody.
+            shown.inspect_err(|_| unwanted.cancel())
+        }
     });
-    let interrupted = runner.shutdown.clone();
-    let result = runner.run(call, &Principal::local(), &live, &interrupted).await;
-    match showing.await {
-        Ok(shown) => shown.map_err(RunError::Write)?,
+    let result = runner.run(call, &Principal::local(), &live, &unwanted).await;
+    let reader_left = match showing.await {
+        Ok(Ok(())) => false,
+        Ok(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => true,
+        Ok(Err(error)) => return Err(RunError::Write(error)),
         Err(error) => return Err(RunError::Write(io::Error::other(error))),
-    }
+    };
+    let shown = Shown { result, reader_left };
     if style.json {
-        let json = serde_json::to_string_pretty(&result).map_err(io::Error::other);
-        json.and_then(|json| writeln!(io::stdout(), "{json}")).map_err(RunError::Write)?;
-    } else {
-        say_verdict(&result).map_err(RunError::Write)?;
+        let json = serde_json::to_string_pretty(&shown.result).map_err(io::Error::other);
+        json.and_then(|json| print(&(json + "\n"))).map_err(RunError::Write)?;
+    } else if !shown.was_left() {
+        unless_reader_left(say_verdict(&shown.result)).map_err(RunError::Write)?;
     }
-    Ok(result)
+    Ok(shown)
 }
 
 /// Where live output goes.
@@ -193,11 +209,11 @@ impl Screen {
             self.show_text(&text)?;
         }
         if self.missing > 0 {
-            writeln!(
+            unless_reader_left(writeln!(
                 io::stderr(),
                 "primcs: {} bytes came too fast and are not shown",
                 self.missing
-            )?;
+            ))?;
         }
         Ok(())
     }
@@ -239,14 +255,10 @@ impl Screen {
 }
 
 fn write_to(stream: Stream, bytes: &[u8]) -> io::Result<()> {
-    let mut output: Box<dyn Write> = match stream {
-        Stream::Stdout => Box::new(io::stdout()),
-        Stream::Stderr => Box::new(io::stderr()),
-    };
-    match output.write_all(bytes).and_then(|()| output.flush()) {
-        // `primcs run ... | head` is no failure of ours.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written,
+    match stream {
+        Stream::Stdout => io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()),
+        // Whoever reads stdout may still want the rest of it.
+        Stream::Stderr => unless_reader_left(io::stderr().write_all(bytes)),
     }
 }
 
@@ -279,9 +291,21 @@ fn say_timings(ready: Duration, total: Duration, result: &RunResult) -> io::Resu
     )
 }
 
-/// The program's status, 128 + signal, 124 on timeout, 125 when primcs could not run it.
-fn exit_code(result: &RunResult) -> ExitCode {
-    let code = match result.status {
+impl Shown {
+    /// Whether the run ended because nobody reads stdout any more, as with `| head -1`. One that
+    /// had ended by itself by then keeps its own status.
+    fn was_left(&self) -> bool {
+        self.reader_left && self.result.status == Status::Cancelled
+    }
+
+    /// The program's status, 128 + signal, 124 on timeout, 125 when primcs could not run it.
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::from(if self.was_left() { READER_LEFT } else { status_of(&self.result) })
+    }
+}
+
+fn status_of(result: &RunResult) -> u8 {
+    match result.status {
         Status::Ok => 0,
         Status::Timeout => 124,
         Status::Error
@@ -294,9 +318,11 @@ fn exit_code(result: &RunResult) -> ExitCode {
             (None, None) => FAILED,
         },
         Status::Busy | Status::Rejected | Status::SandboxFailed => FAILED,
-    };
-    ExitCode::from(code)
+    }
 }
+
+/// What a shell says of a program that SIGPIPE has ended.
+const READER_LEFT: u8 = 128 + 13;
 
 /// As `timeout(1)` and `docker run` use it.
 pub(super) const FAILED: u8 = 125;

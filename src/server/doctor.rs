@@ -2,7 +2,6 @@
 //! has it confine one run. Exit status 0 means that a run can be confined here.
 #![forbid(unsafe_code)]
 
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
@@ -15,6 +14,7 @@ use super::assemble;
 use super::health::{self, Probe};
 use super::host::{Host, HostError};
 use super::log::Usual;
+use super::printed;
 use super::supervisor_client::ConnectError;
 
 pub(super) fn run(arguments: &DoctorArguments) -> Result<ExitCode, Failure> {
@@ -38,9 +38,8 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<ExitCode, Failure> {
 }
 
 fn show(json: bool, report: &Value, text: &str, ready: bool) -> Result<ExitCode, Failure> {
-    let written =
-        if json { writeln!(io::stdout(), "{report}") } else { write!(io::stdout(), "{text}") };
-    written.map_err(Failure::Write)?;
+    let json = json.then(|| format!("{report}\n"));
+    printed::print(json.as_deref().unwrap_or(text)).map_err(Failure::Write)?;
     Ok(if ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -1,7 +1,6 @@
 //! `primcs policy` and `primcs config`: print and check, nothing is started.
 #![forbid(unsafe_code)]
 
-use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -12,6 +11,7 @@ use super::Failure;
 use super::arguments::{ConfigCommand, PolicyCommand};
 use super::host::{self, HostError};
 use super::policy_files;
+use super::printed;
 
 pub(super) fn policy(command: &PolicyCommand) -> Result<ExitCode, Failure> {
     match command {
@@ -82,10 +82,8 @@ fn defaults(root: bool) -> Settings {
 }
 
 fn print(text: &str) -> Result<ExitCode, Failure> {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Write(error)),
-        _ => Ok(ExitCode::SUCCESS),
-    }
+    printed::print(text).map_err(Failure::Write)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Every setting, commented out, with its default or an example.

@@ -1,16 +1,17 @@
 //! `primcs run`.
 #![forbid(unsafe_code)]
 
-use std::io::{BufRead, BufReader};
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use super::support::processes::{assert_gone, descendants};
+use super::support::processes::{Process, assert_gone, descendants};
 use super::support::programs::{Build, Finished, finish, primcs, program};
 
 fn command(arguments: &[&str]) -> Command {
@@ -202,20 +203,57 @@ fn interrupting_it_ends_the_run() {
     }
 }
 
-#[test]
-fn a_reader_that_leaves_ends_it() {
-    let mut child = command(&["-c", "while True:\n  print('y' * 100)"])
+/// `primcs run`, of whose stdout one line is read, as `head -1` does.
+fn with_a_reader_of_one_line(arguments: &[&str]) -> (Child, String, BTreeSet<Process>) {
+    let mut child = command(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .expect("primcs run");
     let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-    lines.next().expect("a line").expect("text");
+    let line = lines.next().expect("a line").expect("text");
     let below = descendants(i32::try_from(child.id()).expect("a pid"));
-    drop(lines);
-    child.wait().expect("the end");
-    assert_gone(&below, Duration::from_secs(1));
+    (child, line, below)
+}
+
+#[test]
+fn a_reader_that_leaves_ends_the_run_and_nobody_complains() {
+    // Far below the output limit, ignoring what can be ignored: only the cancel ends it in time.
+    let code = "
+        import os, signal, time
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.fork()
+        while True:
+            print('y')
+            time.sleep(0.05)
+    ";
+    let (mut child, line, below) = with_a_reader_of_one_line(&["-c", code]);
+    assert!(line == "y" && below.len() >= 4, "{below:?}");
+    assert_gone(&below, Duration::from_secs(2));
+    let mut said = String::new();
+    child.stderr.take().expect("a pipe").read_to_string(&mut said).expect("reading stderr");
+    let status = child.wait().expect("the end");
+    assert_eq!((status.code(), said.as_str()), (Some(128 + 13), ""));
+}
+
+#[test]
+fn a_reader_that_leaves_before_the_end_does_not_change_how_it_ended() {
+    let (child, line, _) = with_a_reader_of_one_line(&["-c", "print('a', flush=True)\nexit(3)"]);
+    let finished = child.wait_with_output().expect("the end");
+    assert_eq!((line.as_str(), finished.status.code()), ("a", Some(3)));
+
+    // The object comes when all is over: too late to cancel anything, and no failure of ours.
+    let mut child = command(&["--json", "-c", "exit(4)"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("primcs run");
+    drop(child.stdout.take());
+    let finished = child.wait_with_output().expect("the end");
+    let said = String::from_utf8_lossy(&finished.stderr).into_owned();
+    assert_eq!((finished.status.code(), said.as_str()), (Some(4), ""));
 }
 
 /// `primcs run` as a user to whom nobody gave a cgroup, with programs and state that it can reach
