@@ -36,6 +36,7 @@ mod readable;
 mod result;
 mod run;
 mod schema;
+mod screen;
 mod self_confine;
 mod start;
 mod stdio;
