@@ -4,10 +4,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
 
+use super::support::processes::eventually;
 use super::support::programs::{Build, Finished, finish, primcs, program};
+use super::support::server::Server;
 
 fn bare(arguments: &[&str]) -> Finished {
     finish(Command::new(program(Build::Normal, "primcs")).args(arguments), "")
@@ -200,4 +203,26 @@ fn listening_beyond_loopback_without_authentication_is_refused() {
         assert!(!finished.status.success(), "it listens on {address}");
         assert!(finished.stderr().contains("--allow-unauthenticated"), "{}", finished.stderr());
     }
+}
+
+#[test]
+fn the_first_screen_says_what_a_newcomer_needs_and_its_command_works_as_pasted() {
+    let server = Server::start(&[]);
+    let command = || {
+        let log = server.log();
+        let mut rest = log.lines().skip_while(|line| !line.contains("Try in another terminal"));
+        rest.nth(1).map(|line| line.trim().to_owned())
+    };
+    assert!(eventually(Duration::from_secs(5), || command().is_some()), "{}", server.log());
+    let log = server.log();
+    let url = format!("http://{}/mcp", server.address);
+    let snippet =
+        format!("{{\"mcpServers\": {{\"primcs\": {{\"type\": \"http\", \"url\": \"{url}\"}}}}}}");
+    for fact in [url.as_str(), "may connect", "strict", "Python 3.", snippet.as_str()] {
+        assert!(log.contains(fact), "{fact} is missing in {log}");
+    }
+    let command = command().expect("a command");
+    assert!(command.contains("--state-dir"), "it would make another private copy: {command}");
+    let finished = finish(Command::new("/bin/sh").args(["-c", &command]), "");
+    assert_eq!(finished.stdout(), "1267650600228229401496703205376\n", "{}", finished.stderr());
 }
