@@ -46,6 +46,14 @@ impl CallError {
         )
     }
 
+    pub(super) fn code_with_nul(line: usize) -> Self {
+        Self::new(
+            "code.nul",
+            format!("the code has a NUL character in line {line}, which Python does not read"),
+            "Remove it; in a string write \\0 instead.",
+        )
+    }
+
     pub(super) fn busy(retry_after_ms: u64) -> Self {
         Self::new(
             "server.busy",
@@ -66,10 +74,12 @@ impl CallError {
         )
     }
 
-    pub(super) fn out_of_memory(memory_bytes: u64) -> Self {
+    pub(super) fn out_of_memory(memory_bytes: Option<u64>) -> Self {
+        let most =
+            memory_bytes.map_or_else(|| "there was".to_owned(), |most| format!("{most} bytes"));
         Self::new(
             "limit.memory",
-            format!("the program needed more than {memory_bytes} bytes of memory"),
+            format!("the program needed more memory than {most}"),
             "Work on smaller pieces. Files in /workspace and /tmp count as memory.",
         )
     }
