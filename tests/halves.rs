@@ -22,3 +22,7 @@ mod descriptors;
 #[cfg(test)]
 #[path = "halves/floods.rs"]
 mod floods;
+
+#[cfg(test)]
+#[path = "halves/policies.rs"]
+mod policies;
