@@ -99,7 +99,7 @@ fn what_cannot_be_a_program_is_named_and_not_run() {
     for (name, bytes, says) in [
         ("latin1.py", &b"print('\xe4')"[..], "is not UTF-8 text"),
         ("nul.py", b"print(1)\nx = '\0'\n", "a NUL character in line 2"),
-        ("large.py", &[b'#'; (4 << 20) + 1], "has more than 4194304 bytes"),
+        ("large.py", &vec![b'#'; (4 << 20) + 1], "has more than 4194304 bytes"),
     ] {
         let path = folder.join(name);
         std::fs::write(&path, bytes).expect("writing the script");
