@@ -100,7 +100,7 @@ impl Host {
 
     /// Removes the parent of all runs' cgroups.
     pub fn clear_cgroups(&self, name: &str) -> Result<(), CgroupError> {
-        if self.cgroups.is_some() { Cgroups::clear(name) } else { Ok(()) }
+        self.cgroups.as_ref().map_or(Ok(()), |cgroups| cgroups.clear(name))
     }
 
     /// What holds for a run, as the kernel has it. Without a cgroup it has no limit of three kinds,
