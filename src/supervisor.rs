@@ -16,6 +16,7 @@ pub mod probe;
 pub mod runs;
 pub mod serve;
 pub mod settings_file;
+pub mod sockets;
 pub mod startup;
 pub mod verdict;
 

@@ -145,6 +145,7 @@ impl Serving {
                 if self.runs.get(index).and_then(Run::deadline).is_some_and(|due| due <= now) {
                     self.step(index, |run, _| run.on_deadline());
                 }
+                self.step(index, |run, host| run.watch_sockets(host, now));
             }
             self.integrity.attend(&self.base)?;
             self.clear_away(&[]);
@@ -186,7 +187,8 @@ impl Serving {
     /// Until the next deadline, or the next look at a cgroup that was not empty.
     fn patience(&self) -> PollTimeout {
         let now = Instant::now();
-        let next_deadline = self.runs.iter().filter_map(Run::deadline).min();
+        let next_deadline =
+            self.runs.iter().flat_map(|run| [run.deadline(), run.next_count()]).flatten().min();
         let next_look = self.runs.iter().any(Run::is_dying).then(|| now + CLEARING);
         let Some(next) =
             next_deadline.into_iter().chain(next_look).chain(self.integrity.deadline()).min()
