@@ -149,6 +149,12 @@ impl Serving {
             }
             self.integrity.attend(&self.base)?;
             self.clear_away(&[]);
+            // Only when its place is free again, so that whoever is greeted finds all of them.
+            if !self.runs.iter().any(|run| run.asker == Asker::Probe)
+                && let Some(outcome) = self.probe.take_outcome()
+            {
+                self.answer_probe(outcome.err().as_deref());
+            }
             self.outbox.flush(self.server.as_fd())?;
         }
         Ok(())
@@ -344,10 +350,7 @@ impl Serving {
                 self.outbox.push(ToServer::Ended(ended), vec![]);
             }
             (Outcome::Started(_, pipes), Asker::Probe) => self.probe.listen(pipes),
-            (Outcome::Ended(ended), Asker::Probe) => {
-                let failure = self.probe.judge(&ended);
-                self.answer_probe(failure.as_deref());
-            }
+            (Outcome::Ended(ended), Asker::Probe) => self.probe.judge(&ended),
         }
     }
 
