@@ -94,29 +94,6 @@ pub enum Resource {
     Stack,
 }
 
-impl Resource {
-    /// The number setrlimit(2) takes.
-    #[must_use]
-    pub fn number(self) -> u32 {
-        match self {
-            Self::As => libc::RLIMIT_AS,
-            Self::Core => libc::RLIMIT_CORE,
-            Self::Cpu => libc::RLIMIT_CPU,
-            Self::Data => libc::RLIMIT_DATA,
-            Self::Fsize => libc::RLIMIT_FSIZE,
-            Self::Memlock => libc::RLIMIT_MEMLOCK,
-            Self::Msgqueue => libc::RLIMIT_MSGQUEUE,
-            Self::Nice => libc::RLIMIT_NICE,
-            Self::Nofile => libc::RLIMIT_NOFILE,
-            Self::Nproc => libc::RLIMIT_NPROC,
-            Self::Rtprio => libc::RLIMIT_RTPRIO,
-            Self::Rttime => libc::RLIMIT_RTTIME,
-            Self::Sigpending => libc::RLIMIT_SIGPENDING,
-            Self::Stack => libc::RLIMIT_STACK,
-        }
-    }
-}
-
 impl fmt::Display for Resource {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = format!("{self:?}").to_lowercase();

@@ -29,7 +29,8 @@ pub fn mount_run(plan: &SandboxPlan, workspace: OwnedFd) -> Result<(), StepFailu
         bind(&from, Path::new(&writable.target)).in_step(&format!("mount {}", writable.target))?;
     }
     umount2(STAGING, MntFlags::MNT_DETACH).in_step("umount staging")?;
-    nix::unistd::chdir("/workspace").in_step("chdir /workspace")
+    let directory = plan.directory.as_str();
+    nix::unistd::chdir(directory).in_step(&format!("chdir {directory}"))
 }
 
 fn mount_proc(plan: &SandboxPlan) -> Result<(), StepFailure> {

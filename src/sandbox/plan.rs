@@ -8,10 +8,14 @@ use serde::{Deserialize, Serialize};
 /// What is the same for every run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SandboxPlan {
-    /// User and group id inside a run.
-    pub id_inside: u32,
+    /// User id inside a run.
+    pub uid: u32,
+    /// Group id inside a run.
+    pub gid: u32,
     /// Host name inside a run.
     pub hostname: String,
+    /// Where the program starts.
+    pub directory: String,
     /// File mode creation mask.
     pub umask: u32,
     /// Kernel name and value of each resource limit.

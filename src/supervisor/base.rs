@@ -191,7 +191,7 @@ fn top_level(root: &Path) -> std::io::Result<TopLevel> {
 
 /// Of the part that decides about the copy: another limit is no reason to copy again.
 fn policy_digest(policy: &policy::mounts::Base) -> String {
-    manifest::hex(&Sha256::digest(format!("{policy:?}")))
+    policy::hex(&Sha256::digest(format!("{policy:?}")))
 }
 
 fn ids(reader: Option<Reader>) -> Option<(u32, u32)> {

@@ -19,6 +19,7 @@ use super::host::Host;
 use super::sockets;
 use super::verdict::{Cause, decide};
 use crate::sandbox::cgroup::Leaf;
+use crate::sandbox::plan::SandboxPlan;
 use crate::sandbox::report::{FromInit, InStep, MAX_MESSAGE, StepFailure, ToInit};
 use crate::sandbox::weaken;
 use crate::sys::{descriptors, socket};
@@ -201,7 +202,7 @@ impl Run {
         if let Some(leaf) = &self.leaf {
             leaf.enter(init).map_err(|error| cgroup_failure(&error))?;
         }
-        write_id_maps(init, host.plan().id_inside, self.host_id)?;
+        write_id_maps(init, host.plan(), self.host_id)?;
         let State::Asked(handover) = std::mem::replace(&mut self.state, State::Dying) else {
             return Ok(Outcome::Nothing);
         };
@@ -364,13 +365,13 @@ fn make_handover(host: &Host, host_id: u32, code: &str) -> Result<Handover, Step
     Ok(Handover { workspace, writing, reading })
 }
 
-fn write_id_maps(init: Pid, inside: u32, outside: u32) -> Result<(), StepFailure> {
+fn write_id_maps(init: Pid, plan: &SandboxPlan, outside: u32) -> Result<(), StepFailure> {
     let write = |file: &str, text: &str| {
         std::fs::write(format!("/proc/{init}/{file}"), text).in_step(&format!("write {file}"))
     };
     write("setgroups", "deny")?;
-    write("gid_map", &format!("{inside} {outside} 1"))?;
-    write("uid_map", &format!("{inside} {outside} 1"))
+    write("gid_map", &format!("{} {outside} 1", plan.gid))?;
+    write("uid_map", &format!("{} {outside} 1", plan.uid))
 }
 
 fn cgroup_failure(error: &crate::sandbox::cgroup::CgroupError) -> StepFailure {

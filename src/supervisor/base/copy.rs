@@ -14,9 +14,10 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::BaseError;
-use super::manifest::{CHUNK, Entry, Manifest, hex};
+use super::manifest::{CHUNK, Entry, Manifest};
 use super::plan::{Piece, Pieces};
 use super::sources::Fingerprint;
+use crate::policy::hex;
 
 /// Makes `root` (which must not exist) from `pieces`, whose paths are absolute.
 pub(super) fn write(root: &Path, pieces: &Pieces) -> Result<Manifest, BaseError> {

@@ -15,7 +15,8 @@ use sha2::{Digest, Sha256};
 
 use super::BaseError;
 use super::interpreter::Choice;
-use super::manifest::{hex, write_beside};
+use super::manifest::write_beside;
+use crate::policy::hex;
 
 /// Everything the key is made of.
 #[derive(Debug, Serialize, Deserialize)]
