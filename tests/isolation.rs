@@ -89,5 +89,9 @@ attempts! {
 mod attempt;
 
 #[cfg(test)]
+#[path = "isolation/barriers.rs"]
+mod barriers;
+
+#[cfg(test)]
 #[path = "isolation/views.rs"]
 mod views;
