@@ -90,5 +90,9 @@ attempts! {
 mod attempt;
 
 #[cfg(test)]
+#[path = "isolation/barriers.rs"]
+mod barriers;
+
+#[cfg(test)]
 #[path = "isolation/views.rs"]
 mod views;

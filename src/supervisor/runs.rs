@@ -174,10 +174,21 @@ impl Run {
     /// The init said something, or is gone.
     pub fn on_control(&mut self, host: &Host) -> Outcome {
         let Some(control) = &self.control else { return Outcome::Nothing };
-        let packet = match socket::receive_packet(control.as_fd(), MAX_MESSAGE, 0) {
-            Ok(packet) if !packet.bytes.is_empty() && !packet.truncated => packet,
-            _ => return self.end(Cause::Vanished),
-        };
+        match socket::receive_packet(control.as_fd(), MAX_MESSAGE, 0) {
+            Ok(packet) if !packet.bytes.is_empty() && !packet.truncated => self.hear(host, &packet),
+            // Nothing yet, whatever `poll` seemed to say.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Outcome::Nothing,
+            _ => self.end(Cause::Vanished),
+        }
+    }
+
+    /// The init has been reaped: what it has not said by now it never will.
+    pub fn on_reaped(&mut self, host: &Host) -> Outcome {
+        let outcome = self.on_control(host);
+        if matches!(outcome, Outcome::Nothing) { self.end(Cause::Vanished) } else { outcome }
+    }
+
+    fn hear(&mut self, host: &Host, packet: &socket::Packet) -> Outcome {
         match (serde_json::from_slice(&packet.bytes), packet.sender_pid) {
             (Ok(FromInit::Hello), Some(pid))
                 if matches!(self.state, State::Asked(_)) && self.init.is_none() =>
@@ -344,6 +355,8 @@ impl Run {
 fn ask_for_init(host: &Host, leaf: Option<&Leaf>) -> Result<OwnedFd, StepFailure> {
     let (control, theirs) = socket::pair().in_step("socketpair")?;
     socket::receive_credentials(control.as_fd()).in_step("setsockopt SO_PASSCRED")?;
+    // Every clock of every run stands still while this process waits for one.
+    descriptors::set_nonblocking(&control).in_step("fcntl")?;
     host.nursery().spawn(theirs.as_fd(), leaf.and_then(Leaf::birth)).in_step("ask nursery")?;
     // Theirs closes here, so that EOF means that the init is gone.
     Ok(control)

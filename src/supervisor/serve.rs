@@ -162,11 +162,8 @@ impl Serving {
 
     fn wait_for_events(&self) -> io::Result<Vec<Source>> {
         let writable = if self.outbox.is_empty() { PollFlags::empty() } else { PollFlags::POLLOUT };
-        let mut sources = vec![Source::Server, Source::Signals];
-        let mut polled = vec![
-            PollFd::new(self.server.as_fd(), PollFlags::POLLIN | writable),
-            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
-        ];
+        let mut sources = vec![Source::Server];
+        let mut polled = vec![PollFd::new(self.server.as_fd(), PollFlags::POLLIN | writable)];
         for (index, run) in self.runs.iter().enumerate() {
             if let Some(control) = run.control() {
                 sources.push(Source::Control(index));
@@ -177,6 +174,9 @@ impl Serving {
                 polled.push(PollFd::new(memory, PollFlags::POLLIN));
             }
         }
+        // Last: it forgets runs, and the others' places in the list change.
+        sources.push(Source::Signals);
+        polled.push(PollFd::new(self.signals.as_fd(), PollFlags::POLLIN));
         match poll(&mut polled, self.patience()) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
@@ -392,7 +392,7 @@ impl Serving {
             let is_reaped = |run: &Run| reaped.iter().any(|pid| run.is_init(*pid));
             // An init that has ended may have said how before; it says nothing after.
             while self.runs.get(index).is_some_and(|run| is_reaped(run) && !run.is_dying()) {
-                self.step(index, Run::on_control);
+                self.step(index, Run::on_reaped);
             }
         }
         let (host, ids) = (&self.host, &mut self.ids);
