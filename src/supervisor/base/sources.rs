@@ -63,7 +63,7 @@ impl Index {
             // That something is absent or closed is part of the key: when it appears, it is wanted.
             let found = std::fs::metadata(path).map_err(|error| error.raw_os_error());
             let found = found.as_ref().map(Fingerprint::of);
-            hash.update(format!("\n{path:?} {found:?}"));
+            hash.update(format!("\n{:?}", (path, found)));
         }
         hex(&hash.finalize())
     }

@@ -75,3 +75,17 @@ fn a_missing_or_broken_manifest_is_no_whole_copy() {
     std::fs::remove_file(scratch.0.join(NAME)).unwrap();
     assert!(matches!(verify(&scratch.0), Err(BaseError::Read { .. })));
 }
+
+#[test]
+fn an_entry_of_another_owner_is_found() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("NOT RUN: only root can give a file away");
+        return;
+    }
+    for name in ["usr", "usr/bin/tool", "bin"] {
+        let error = refusal_after(|root| {
+            std::os::unix::fs::lchown(root.join(name), Some(2_000_000_001), None).unwrap();
+        });
+        assert!(error.contains("owner"), "{error}");
+    }
+}
