@@ -90,7 +90,7 @@ pub struct LibraryGroup {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PythonTree {
-    /// Names directly in the standard library's directory that are left out.
+    /// Names that are left out of the standard library, wherever they occur.
     pub skip: Vec<SkippedPart>,
     /// What is copied.
     pub reason: Reason,
