@@ -240,7 +240,8 @@ const WORDS: [&str; 6] = ["noexec", "nodev", "make_reg", "ioctl_dev", "/dev/full
 /// TOML of a table, with everything below its keys on one line.
 fn written(whole: &Value) -> String {
     let table = whole.as_table().unwrap();
-    table.iter().map(|(key, value)| format!("{key:?} = {}\n", inline(value))).collect()
+    let lines = table.iter().map(|(key, value)| format!("{key:?} = {}", inline(value)));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn inline(value: &Value) -> String {
