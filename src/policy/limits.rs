@@ -33,6 +33,8 @@ pub struct RunLimits {
     pub rlimit: Vec<Rlimit>,
     /// The one tmpfs behind everything writable.
     pub tmpfs: TmpfsLimits,
+    /// Network sockets.
+    pub sockets: SocketLimits,
     /// What the run writes and what is kept of it.
     pub output: OutputLimits,
 }
@@ -107,6 +109,16 @@ pub struct TmpfsLimits {
     pub size: Limit<Bytes>,
     /// All files, directories and links in it.
     pub nr_inodes: Limit<u64>,
+}
+
+/// Sockets hold kernel memory, some of it charged to nobody.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SocketLimits {
+    /// TCP and UDP sockets of all processes together.
+    pub inet: Limit<u64>,
+    /// Largest value of the network namespace's `net.ipv4.tcp_rmem`.
+    pub tcp_rmem: Limit<u64>,
 }
 
 /// What the run writes and what is kept of it.

@@ -234,6 +234,9 @@ impl LandlockRight {
     }
 }
 
+/// Where the server reads back that each of its threads is confined.
+pub const SERVER_THREADS: &str = "/proc/self/task";
+
 /// The server's own confinement, after start.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]

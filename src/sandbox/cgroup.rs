@@ -1,6 +1,6 @@
 //! Cgroups: one parent for an instance, one leaf a run and controller, limits written through
 //! directory descriptors opened once and read back. Nothing here walks up the tree or enables a
-//! controller outside what was found to be ours.
+//! controller outside what was found to be ours ([`Place`]).
 //!
 //! Layouts: `v2` (all controllers in the unified tree), `hybrid` (v1 controllers for limits, a
 //! leaf in the bare unified tree for birth, kill and CPU accounting), `v1` (no unified tree).
@@ -13,16 +13,18 @@ use nix::sys::eventfd::EventFd;
 use nix::unistd::Pid;
 
 use files::{
-    access, children, give_entry, keyed, kill_members, make_directory, not_set, open_directory,
-    open_root, read_file, read_number, remove_directory, remove_when_empty, write_file,
+    give_entry, keyed, make_directory, not_set, read_file, read_number, remove_directory,
+    write_file,
 };
-use layout::detect;
 
 mod files;
 mod layout;
 mod limits;
+mod place;
 
 pub use layout::Layout;
+pub use place::Place;
+
 /// What can go wrong; each refuses the run or the start.
 #[derive(Debug, thiserror::Error)]
 pub enum CgroupError {
@@ -81,8 +83,8 @@ pub struct LeafLimits {
 /// The parent of all leaves of this instance.
 #[derive(Debug)]
 pub struct Cgroups {
-    layout: Layout,
     parents: Vec<(Controller, OwnedFd)>,
+    place: Place,
 }
 
 /// The cgroups of one run.
@@ -96,36 +98,32 @@ pub struct Leaf {
 }
 
 impl Cgroups {
-    /// Makes (or finds) the parent called `name`, with the directory modes that let `spawner`
-    /// clone into leaves below it.
-    pub fn create(name: &str, spawner: Option<u32>) -> Result<Self, CgroupError> {
-        let (layout, roots) = detect()?;
+    /// Makes the parent called `name` at `place`, with the file modes that let `spawner` clone into
+    /// leaves below it.
+    pub fn create(place: Place, name: &str, spawner: Option<u32>) -> Result<Self, CgroupError> {
         let mut parents = Vec::new();
-        for (controller, root) in roots {
-            let root = open_root(&root)?;
+        for (controller, root) in place.roots() {
             let parent = make_directory(root.as_fd(), name)?;
-            if controller == Controller::Unified {
-                if layout == Layout::V2 {
-                    write_file(parent.as_fd(), "cgroup.subtree_control", "+memory +pids +cpu")?;
-                    let enabled = read_file(parent.as_fd(), "cgroup.subtree_control")?;
-                    if !["memory", "pids", "cpu"]
-                        .iter()
-                        .all(|c| enabled.split_whitespace().any(|e| e == *c))
-                    {
-                        return Err(not_set("cgroup.subtree_control", "memory pids cpu", &enabled));
-                    }
+            if *controller == Controller::Unified {
+                if place.layout() == Layout::V2 {
+                    place::hand_on_controllers(parent.as_fd())?;
                 }
                 give_entry(parent.as_fd(), spawner)?;
             }
-            parents.push((controller, parent));
+            parents.push((*controller, parent));
         }
-        Ok(Self { layout, parents })
+        Ok(Self { parents, place })
     }
 
     /// What was found on this host.
     #[must_use]
     pub const fn layout(&self) -> Layout {
-        self.layout
+        self.place.layout()
+    }
+
+    /// Removes the parent called `name` and all below it, killing what is in there.
+    pub fn clear(&self, name: &str) -> Result<(), CgroupError> {
+        self.place.clear(name)
     }
 
     /// Moves a process of ours beside the runs, where it may clone into their leaves.
@@ -148,7 +146,7 @@ impl Cgroups {
         spawner: Option<u32>,
     ) -> Result<Leaf, CgroupError> {
         let mut leaf = Leaf {
-            layout: self.layout,
+            layout: self.layout(),
             name: name.to_owned(),
             directories: Vec::new(),
             memory: 0,
@@ -169,42 +167,6 @@ impl Cgroups {
     pub fn remove_leaf(&self, leaf: &Leaf) -> Result<(), CgroupError> {
         for (_, parent) in &self.parents {
             remove_directory(parent.as_fd(), &leaf.name)?;
-        }
-        Ok(())
-    }
-
-    /// Names of all groups beside the one that [`Cgroups::create`] would make.
-    pub fn found() -> Result<Vec<String>, CgroupError> {
-        let (_, roots) = detect()?;
-        let mut names = Vec::new();
-        for (_, root) in roots {
-            names.extend(children(&open_root(&root)?)?);
-        }
-        names.sort();
-        names.dedup();
-        Ok(names)
-    }
-
-    /// Removes the parent called `name` and all below it, killing what is in there.
-    pub fn clear(name: &str) -> Result<(), CgroupError> {
-        let (_, roots) = detect()?;
-        for (_, root) in roots {
-            let root = open_root(&root)?;
-            match open_directory(root.as_fd(), name) {
-                Ok(parent) => {
-                    for child in children(&parent)? {
-                        let leaf =
-                            open_directory(parent.as_fd(), &child).map_err(access(&child))?;
-                        kill_members(&leaf);
-                        drop(leaf);
-                        remove_when_empty(parent.as_fd(), &child)?;
-                    }
-                    drop(parent);
-                    remove_when_empty(root.as_fd(), name)?;
-                }
-                Err(nix::errno::Errno::ENOENT) => {}
-                Err(error) => return Err(access(name)(error)),
-            }
         }
         Ok(())
     }

@@ -22,6 +22,8 @@ pub struct SandboxPlan {
     pub rlimits: Vec<Rlimit>,
     /// Top-level entries of `/proc` that stay visible; every other one is masked.
     pub proc_visible: Vec<String>,
+    /// Most bytes that may wait in one TCP socket.
+    pub tcp_rmem: u64,
     /// Files below `/proc/sys` of which a run sees a copy; nothing else of it is there.
     pub proc_sys_leaves: Vec<String>,
     /// Directories of the run's tmpfs, and where each is mounted.

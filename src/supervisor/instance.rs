@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
@@ -39,9 +39,10 @@ pub enum InstanceError {
 
 impl Instance {
     /// Takes the lowest free number. As root the locks are the host's, so that ids are unique
-    /// whatever the state directory; rootless they are the user's.
+    /// whatever the state directory; rootless they are the user's, where the host has a place for
+    /// such, or the state directory's.
     pub fn take(rootless: bool, state: &Path) -> Result<Self, InstanceError> {
-        let directory = if rootless { state.join("instances") } else { "/run/primcs".into() };
+        let directory = lock_directory(rootless, state);
         let failed = |source| InstanceError::Lock { directory: directory.clone(), source };
         std::fs::DirBuilder::new()
             .recursive(true)
@@ -75,6 +76,27 @@ impl Instance {
     pub fn cgroup_name(&self) -> String {
         format!("{CGROUP_PREFIX}{}", self.number)
     }
+}
+
+fn lock_directory(rootless: bool, state: &Path) -> PathBuf {
+    if !rootless {
+        return "/run/primcs".into();
+    }
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    runtime.filter(|folder| is_ours_alone(folder)).map_or_else(
+        || state.join("instances"),
+        // Two state directories of one user must not both have the number 0.
+        |runtime| runtime.join("primcs"),
+    )
+}
+
+/// Whether nobody else can put or hold a lock there.
+fn is_ours_alone(folder: &Path) -> bool {
+    folder.is_absolute()
+        && std::fs::symlink_metadata(folder).is_ok_and(|found| {
+            let ours = found.uid() == nix::unistd::geteuid().as_raw();
+            found.is_dir() && ours && found.mode() & 0o7777 == 0o700
+        })
 }
 
 fn try_lock(directory: &Path, number: u32) -> io::Result<Option<Instance>> {

@@ -98,6 +98,7 @@ pub fn sandbox(policy: &Policy, facts: &Facts<'_>) -> Result<SandboxPlan, Compil
             .map(|entry| entry.path.as_str().to_owned())
             .filter(|path| !path.contains('/'))
             .collect(),
+        tcp_rmem: policy.limits.run.sockets.tcp_rmem.value,
         proc_sys_leaves: policy.mounts.proc.sys_leaves().map(str::to_owned).collect(),
         writable: writable(policy),
         landlock: facts.landlock_abi.map(|abi| landlock(policy, facts.base, abi)),

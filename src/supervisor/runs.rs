@@ -16,6 +16,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, pipe2};
 
 use super::host::Host;
+use super::sockets;
 use super::verdict::{Cause, decide};
 use crate::sandbox::cgroup::Leaf;
 use crate::sandbox::plan::SandboxPlan;
@@ -44,6 +45,7 @@ pub struct Run {
     deadline: Option<Instant>,
     /// The init's count of CPU time, for hosts without a better one.
     init_cpu_ms: u64,
+    next_count: Instant,
 }
 
 /// Who wants to know.
@@ -116,6 +118,7 @@ impl Run {
                 state: State::Asked(handover),
                 deadline: Some(Instant::now() + HELLO_DEADLINE),
                 init_cpu_ms: 0,
+                next_count: Instant::now(),
             }),
             Err(failure) => {
                 if let Some(leaf) = leaf {
@@ -142,6 +145,12 @@ impl Run {
     #[must_use]
     pub const fn deadline(&self) -> Option<Instant> {
         self.deadline
+    }
+
+    /// When [`Run::watch_sockets`] is due.
+    #[must_use]
+    pub fn next_count(&self) -> Option<Instant> {
+        matches!(self.state, State::Running { .. }).then_some(self.next_count)
     }
 
     /// Whether its end was told and only the clearing away is left.
@@ -221,6 +230,23 @@ impl Run {
         match leaf.oom_kills() {
             Ok(0) => Outcome::Nothing,
             _ => self.end(Cause::OutOfMemory),
+        }
+    }
+
+    /// Counts the sockets of a running run, when it is time to.
+    pub fn watch_sockets(&mut self, host: &Host, now: Instant) -> Outcome {
+        let (State::Running { .. }, Some(init)) = (&self.state, self.init) else {
+            return Outcome::Nothing;
+        };
+        if self.next_count > now || !weaken::stands("sockets") {
+            return Outcome::Nothing;
+        }
+        self.next_count = now + sockets::PERIOD;
+        let most = host.policy().limits.run.sockets.inet.value;
+        match sockets::count(init) {
+            // An init that is gone has none; its end is on its way.
+            Ok(held) if held > most => self.end(Cause::TooManySockets),
+            _ => Outcome::Nothing,
         }
     }
 

@@ -145,9 +145,16 @@ impl Serving {
                 if self.runs.get(index).and_then(Run::deadline).is_some_and(|due| due <= now) {
                     self.step(index, |run, _| run.on_deadline());
                 }
+                self.step(index, |run, host| run.watch_sockets(host, now));
             }
             self.integrity.attend(&self.base)?;
             self.clear_away(&[]);
+            // Only when its place is free again, so that whoever is greeted finds all of them.
+            if !self.runs.iter().any(|run| run.asker == Asker::Probe)
+                && let Some(outcome) = self.probe.take_outcome()
+            {
+                self.answer_probe(outcome.err().as_deref());
+            }
             self.outbox.flush(self.server.as_fd())?;
         }
         Ok(())
@@ -186,7 +193,8 @@ impl Serving {
     /// Until the next deadline, or the next look at a cgroup that was not empty.
     fn patience(&self) -> PollTimeout {
         let now = Instant::now();
-        let next_deadline = self.runs.iter().filter_map(Run::deadline).min();
+        let next_deadline =
+            self.runs.iter().flat_map(|run| [run.deadline(), run.next_count()]).flatten().min();
         let next_look = self.runs.iter().any(Run::is_dying).then(|| now + CLEARING);
         let Some(next) =
             next_deadline.into_iter().chain(next_look).chain(self.integrity.deadline()).min()
@@ -342,10 +350,7 @@ impl Serving {
                 self.outbox.push(ToServer::Ended(ended), vec![]);
             }
             (Outcome::Started(_, pipes), Asker::Probe) => self.probe.listen(pipes),
-            (Outcome::Ended(ended), Asker::Probe) => {
-                let failure = self.probe.judge(&ended);
-                self.answer_probe(failure.as_deref());
-            }
+            (Outcome::Ended(ended), Asker::Probe) => self.probe.judge(&ended),
         }
     }
 

@@ -21,7 +21,7 @@ use super::nursery::Setup;
 use super::plans::{self, Facts};
 use super::settings_file::{self, TrustError};
 use crate::policy::{Policy, PolicyError};
-use crate::sandbox::cgroup::{CgroupError, Cgroups};
+use crate::sandbox::cgroup::{CgroupError, Cgroups, Place};
 use crate::sandbox::report::StepFailure;
 use crate::sandbox::weaken;
 use crate::settings::{self, Settings, SettingsError};
@@ -89,7 +89,7 @@ impl StartupError {
     pub fn next(&self) -> String {
         match self {
             Self::Arguments(_) => "start `primcs`, which starts this program".to_owned(),
-            Self::Trust(_) => "make the file and every folder above it owned by root and writable by nobody else (chown root, chmod go-w)".to_owned(),
+            Self::Trust(_) => trust_advice(!nix::unistd::geteuid().is_root()),
             Self::Settings(_) | Self::Policy(_) | Self::Filter(_) => "mend the file; `primcs config check` and `primcs policy check` say where".to_owned(),
             Self::Step { step, .. } if step.contains("user namespace") => {
                 "allow unprivileged user namespaces (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone), or run primcs as root".to_owned()
@@ -97,7 +97,7 @@ impl StartupError {
             Self::Step { .. } => "run primcs as root on the host, or with the container flags in the README".to_owned(),
             Self::Overlap(_) => "remove or move that range".to_owned(),
             Self::Instance(_) => "stop a supervisor that is not needed, or make the folder writable".to_owned(),
-            Self::Cgroup(_) => "run primcs as root or as a systemd service with Delegate=yes (rootless: systemd-run --user --scope -p Delegate=yes primcs ...), or accept runs without hard limits with --allow-soft-limits".to_owned(),
+            Self::Cgroup(_) => "start it alone in a cgroup of its own: as a systemd service with Delegate=yes, or by `systemd-run --scope -p Delegate=yes primcs ...` (as a plain user with --user); or accept runs without hard limits with --allow-soft-limits".to_owned(),
             Self::Base(_) => "do what the message says; name another interpreter with --python, or another state directory with --state-dir".to_owned(),
             Self::Damaged => "the disk or somebody changed it; delete the folder `base` in the state directory and start again".to_owned(),
             Self::TooManyRuns { most, .. } => format!("use --max-runs {most} or fewer, or lower memory.max in limits.toml"),
@@ -105,6 +105,15 @@ impl StartupError {
             Self::Nursery(_) => "`primcs doctor` tries each step and says what this one needs".to_owned(),
         }
     }
+}
+
+/// Whom a file must belong to so that it is believed.
+fn trust_advice(rootless: bool) -> String {
+    let (owner, chown) = if rootless { ("you (or root)", "") } else { ("root", "chown root, ") };
+    format!(
+        "make the file and every folder above it owned by {owner} and writable by nobody else \
+         ({chown}chmod go-w)"
+    )
 }
 
 /// Makes the host ready.
@@ -126,7 +135,7 @@ pub fn ready(arguments: Vec<OsString>) -> Result<Ready, StartupError> {
 
     let spawner = (!rootless).then_some(SPAWNER);
     let soft = settings.allow_soft_limits.unwrap_or(false);
-    let cgroups = cgroups(&instance, spawner, soft)?;
+    let cgroups = cgroups(&instance, rootless, soft)?;
     let max_runs = max_runs(&settings, &policy)?;
     let facts = Facts {
         base: &base,
@@ -296,19 +305,20 @@ fn enter_own_namespaces(rootless: bool) -> Result<(), StartupError> {
 /// Removes what dead instances left, then makes ours.
 fn cgroups(
     instance: &Instance,
-    spawner: Option<u32>,
+    rootless: bool,
     soft: bool,
 ) -> Result<Option<Cgroups>, StartupError> {
     let name = instance.cgroup_name();
-    let clear_dead = || {
-        for left in Cgroups::found()? {
+    let make = |place: Place| {
+        for left in place.groups()? {
             if let Some(_dead) = instance.take_dead(&left) {
-                Cgroups::clear(&left)?;
+                place.clear(&left)?;
             }
         }
-        Cgroups::clear(&name)
+        place.clear(&name)?;
+        Cgroups::create(place, &name, (!rootless).then_some(SPAWNER))
     };
-    match clear_dead().and_then(|()| Cgroups::create(&name, spawner)) {
+    match Place::take(rootless).and_then(make) {
         Ok(cgroups) => Ok(Some(cgroups)),
         Err(_) if soft => Ok(None),
         Err(error) => Err(StartupError::Cgroup(error)),
@@ -373,6 +383,14 @@ fn in_step(step: &'static str) -> impl Fn(io::Error) -> StartupError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_root_is_told_to_chown_to_root() {
+        assert!(trust_advice(false).contains("owned by root and"));
+        assert!(trust_advice(false).contains("chown root"));
+        assert!(trust_advice(true).contains("owned by you (or root)"));
+        assert!(!trust_advice(true).contains("chown"));
+    }
 
     #[test]
     fn the_usual_configuration_is_read_where_it_is_and_a_named_one_always() {

@@ -202,6 +202,33 @@ fn descriptors_are_bounded() {
 }
 
 #[test]
+fn connections_that_nobody_accepts_are_bounded() {
+    let code = "
+        import socket
+        print('armed', flush=True)
+        listeners = []
+        while True:
+            listener = socket.socket()
+            listener.bind(('127.0.0.1', 0))
+            listener.listen(4096)
+            listeners.append(listener)
+            for _ in range(4000):
+                client = socket.socket()
+                client.setblocking(False)
+                try:
+                    client.connect(listener.getsockname())
+                    while True:
+                        client.send(b'x' * 65536)
+                except OSError:
+                    pass
+                client.close()
+    ";
+    // The kernel charges the run with next to nothing of it, so the count is what ends it.
+    let answer = explode(code, 60, "out_of_memory");
+    assert!(answer.number("/usage/wall_ms") < 30_000, "{:#}", answer.message);
+}
+
+#[test]
 fn socket_buffers_are_bounded() {
     let code = "
         import socket

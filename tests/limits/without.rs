@@ -141,3 +141,26 @@ fn without_the_kill_a_detached_child_outlives_the_answer() {
     let gone = eventually(Duration::from_secs(2), || quiet.of_runs().is_empty());
     assert!(!gone, "something else ends what is left of a run, so the other tests prove nothing");
 }
+
+#[test]
+fn without_the_count_of_sockets_more_are_held() {
+    let code = "
+        import socket, time
+        listener = socket.socket()
+        listener.bind(('127.0.0.1', 0))
+        listener.listen(4096)
+        for _ in range(3000):
+            client = socket.socket()
+            client.setblocking(False)
+            try:
+                client.connect(listener.getsockname())
+            except BlockingIOError:
+                pass
+            client.close()
+        time.sleep(1)
+        print('passed')
+    ";
+    let (with, without) = with_and_without(&["sockets"], &Call::new(code));
+    with.expect("out_of_memory");
+    assert_eq!(without.expect("ok").stdout(), "passed\n");
+}

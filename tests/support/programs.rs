@@ -70,6 +70,8 @@ fn forget_settings(command: &mut Command) {
         }
     }
     command.env_remove("PORT");
+    // Set for a service; then there is no first screen.
+    command.env_remove("JOURNAL_STREAM");
 }
 
 /// A `primcs run` that is over.

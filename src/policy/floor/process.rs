@@ -5,7 +5,8 @@
 use super::{File, FloorError, is_below, is_kernel_view};
 use crate::policy::mounts::{RootPath, RunMounts};
 use crate::policy::process::{
-    Identity, LandlockRight, LandlockRule, NamespaceKind, Privilege, Process, Securebit, Variable,
+    Identity, LandlockRight, LandlockRule, NamespaceKind, Privilege, Process, SERVER_THREADS,
+    Securebit, Variable,
 };
 
 pub(super) fn check(process: &Process, writable: &RunMounts) -> Result<(), FloorError> {
@@ -26,8 +27,8 @@ pub(super) fn check(process: &Process, writable: &RunMounts) -> Result<(), Floor
         process.landlock.base.rights.iter().all(|right| READS.contains(right)),
         "lets the private copy be written; leave only execute, read_file and read_dir",
     )?;
-    let rules = process.landlock.rule.iter().chain(&process.server.landlock.rule);
-    rules.into_iter().try_for_each(|entry| rule(file, entry))
+    process.landlock.rule.iter().try_for_each(|entry| rule(file, entry))?;
+    server_rules(file, &process.server.landlock.rule)
 }
 
 fn identity(file: File, identity: &Identity) -> Result<(), FloorError> {
@@ -106,6 +107,29 @@ fn rule(file: File, rule: &LandlockRule) -> Result<(), FloorError> {
         &key,
         only_reads || !paths.iter().any(|path| is_shared(path)),
         "lets something read-only be written; leave only execute, read_file and read_dir",
+    )
+}
+
+/// The server keeps its own threads, to see that it is confined, and gets nothing of the host.
+fn server_rules(file: File, rules: &[LandlockRule]) -> Result<(), FloorError> {
+    let reads = [LandlockRight::ReadFile, LandlockRight::ReadDir];
+    for rule in rules {
+        let paths = rule.paths.iter().map(RootPath::as_str).collect::<Vec<_>>();
+        let own = paths.iter().all(|path| is_below(path, SERVER_THREADS));
+        file.demand(
+            &format!("server.landlock.rule {}", paths.join(" ")),
+            own && rule.rights.iter().all(|right| reads.contains(right)),
+            "opens more to the server than its own threads; leave only read_file and read_dir on /proc/self/task",
+        )?;
+    }
+    let keeps = |rule: &LandlockRule| {
+        rule.paths.iter().any(|path| path.as_str() == SERVER_THREADS)
+            && reads.iter().all(|right| rule.rights.contains(right))
+    };
+    file.demand(
+        "server.landlock.rule",
+        rules.iter().any(keeps),
+        "must grant read_file and read_dir on /proc/self/task: the server reads there that it is confined",
     )
 }
 

@@ -281,3 +281,26 @@ fn what_an_operator_may_change_loads() {
     Policy::from_files(&BTreeMap::from([(LIMITS.0.to_owned(), more_memory)])).unwrap();
     with_rule(RUN, "mincore", "allow = [{ call = \"sync_file_range\", reason = \"r\" }]").unwrap();
 }
+
+#[test]
+fn the_server_keeps_its_own_threads_and_gets_nothing_else() {
+    let own = "paths  = [\"/proc/self/task\"]";
+    for (to, says) in [
+        ("paths  = [\"/proc/self/task\", \"/etc\"]", "opens more to the server"),
+        ("paths  = [\"/\"]", "opens more to the server"),
+        ("paths  = [\"/proc/self/task/1\"]", "must grant"),
+    ] {
+        assert!(loosened(PROCESS, own, to).contains(says), "{to}");
+    }
+    let file = PROCESS.1.split(own).nth(1).unwrap();
+    for (to, says) in
+        [("\"read_dir\", \"write_file\"", "opens more"), ("\"execute\"", "opens more")]
+    {
+        let from = "rights = [\"read_file\", \"read_dir\"]";
+        let text = file.replace(from, &format!("rights = [\"read_file\", {to}]"));
+        let whole = format!("{}{own}{text}", PROCESS.1.split(own).next().unwrap());
+        let files = BTreeMap::from([(PROCESS.0.to_owned(), whole)]);
+        let error = Policy::from_files(&files).unwrap_err();
+        assert!(why(&error).contains(says), "{to}: {}", why(&error));
+    }
+}

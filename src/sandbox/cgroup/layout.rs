@@ -1,7 +1,7 @@
 //! Which cgroups this host offers, found by looking at what is mounted and where this process is.
 #![forbid(unsafe_code)]
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::{CgroupError, Controller};
 
@@ -31,11 +31,34 @@ impl Layout {
     }
 }
 
+/// What was found: the directory of each hierarchy below which this instance may make its parent.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) layout: Layout,
+    pub(super) roots: Vec<(Controller, PathBuf)>,
+    /// The processes that must leave the v2 root for a leaf below it: under v2 a group with
+    /// processes of its own hands no controller on.
+    pub(super) in_the_way: Vec<String>,
+}
+
+/// What the choice depends on, besides what lies in the tree.
+struct Here<'a> {
+    mounts: &'a str,
+    own: &'a str,
+    /// This process and its parent.
+    us: [String; 2],
+    rootless: bool,
+}
+
 /// Finds the directories below which this instance may make its parent.
-pub(super) fn detect() -> Result<(Layout, Vec<(Controller, PathBuf)>), CgroupError> {
-    let mounts = read("/proc/self/mountinfo")?;
-    let own = read("/proc/self/cgroup")?;
-    choose(&mounts, &own, &|path| std::fs::read_to_string(path).unwrap_or_default())
+pub(super) fn detect(rootless: bool) -> Result<Found, CgroupError> {
+    let here = Here {
+        mounts: &read("/proc/self/mountinfo")?,
+        own: &read("/proc/self/cgroup")?,
+        us: [nix::unistd::getpid(), nix::unistd::getppid()].map(|pid| pid.to_string()),
+        rootless,
+    };
+    choose(&here, &|path| std::fs::read_to_string(path).unwrap_or_default())
 }
 
 fn read(path: &str) -> Result<String, CgroupError> {
@@ -43,44 +66,98 @@ fn read(path: &str) -> Result<String, CgroupError> {
         .map_err(|source| CgroupError::Access { name: path.to_owned(), source })
 }
 
-fn choose(
-    mounts: &str,
-    own: &str,
-    read: &dyn Fn(&Path) -> String,
-) -> Result<(Layout, Vec<(Controller, PathBuf)>), CgroupError> {
-    let unified = mounts.lines().find_map(|line| mount_point(line, "cgroup2", None));
+fn choose(here: &Here<'_>, read: &dyn Fn(&Path) -> String) -> Result<Found, CgroupError> {
+    let unified = here.mounts.lines().find_map(|line| mount_point(line, "cgroup2", None));
     if let Some(mount) = &unified {
-        let below = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or("");
-        // A service with delegation owns the cgroup it was started in; root elsewhere starts at the top.
-        for base in [mount.join(below), mount.clone()] {
-            let controllers = read(&base.join("cgroup.controllers"));
-            if ["memory", "pids", "cpu"]
-                .iter()
-                .all(|c| controllers.split_whitespace().any(|found| found == *c))
-            {
-                return Ok((Layout::V2, vec![(Controller::Unified, base)]));
-            }
+        // A controller is in one version only, so the others are here too or nowhere.
+        if lacks(&read(&mount.at.join("cgroup.controllers"))) != CONTROLLERS {
+            return choose_v2(here, mount, read);
         }
     }
-    let mut found = Vec::new();
+    let mut roots = Vec::new();
     for (controller, name) in
         [(Controller::Memory, "memory"), (Controller::Cpu, "cpu"), (Controller::Pids, "pids")]
     {
-        let mount = mounts
+        let mount = here
+            .mounts
             .lines()
             .find_map(|line| mount_point(line, "cgroup", Some(name)))
             .ok_or_else(|| CgroupError::Unavailable(format!("no {name} controller is mounted")))?;
-        found.push((controller, mount));
+        roots.push((controller, mount.at));
     }
     let layout = if unified.is_some() { Layout::Hybrid } else { Layout::V1 };
     if let Some(mount) = unified {
-        found.insert(0, (Controller::Unified, mount));
+        roots.insert(0, (Controller::Unified, mount.at));
     }
-    Ok((layout, found))
+    Ok(Found { layout, roots, in_the_way: Vec::new() })
+}
+
+/// Our own group, when it is ours alone: a delegated service or scope, or a whole container. Else, as
+/// root, the top of the tree, which systemd keeps free of processes and in which nothing is changed.
+fn choose_v2(
+    here: &Here<'_>,
+    mount: &Mount,
+    read: &dyn Fn(&Path) -> String,
+) -> Result<Found, CgroupError> {
+    let found = |root: PathBuf, in_the_way| Found {
+        layout: Layout::V2,
+        roots: vec![(Controller::Unified, root)],
+        in_the_way,
+    };
+    let why_not_own = match own_group(here.own, mount) {
+        None => "the group of this process is not below the mounted tree".to_owned(),
+        Some(own) => {
+            let missing = lacks(&read(&own.join("cgroup.controllers")));
+            let members: Vec<_> =
+                read(&own.join("cgroup.procs")).lines().map(str::to_owned).collect();
+            // A process of another pid namespace shows as 0.
+            let only_us = members.iter().all(|pid| pid != "0" && here.us.contains(pid));
+            match (missing.is_empty(), only_us) {
+                (true, true) => return Ok(found(own, members)),
+                (true, false) => format!("{} holds processes of others", own.display()),
+                (false, _) => format!("{} was not given {}", own.display(), missing.join(", ")),
+            }
+        }
+    };
+    if here.rootless {
+        return Err(CgroupError::Unavailable(why_not_own));
+    }
+    let missing = lacks(&read(&mount.at.join("cgroup.subtree_control")));
+    if missing.is_empty() {
+        return Ok(found(mount.at.clone(), Vec::new()));
+    }
+    Err(CgroupError::Unavailable(format!(
+        "{why_not_own}, and {} does not hand on {}",
+        mount.at.display(),
+        missing.join(", ")
+    )))
+}
+
+/// Where the group of this process is in the mounted tree; `/../x` would be outside of it.
+fn own_group(own: &str, mount: &Mount) -> Option<PathBuf> {
+    let path = Path::new(own.lines().find_map(|line| line.strip_prefix("0::"))?);
+    let below = path.strip_prefix(&mount.root).ok()?;
+    let inside = below.components().all(|part| matches!(part, Component::Normal(_)));
+    inside.then(|| mount.at.join(below))
+}
+
+/// The controllers that runs need and this list does not name.
+pub(super) fn lacks(controllers: &str) -> Vec<&'static str> {
+    let is_named = |wanted: &str| controllers.split_whitespace().any(|name| name == wanted);
+    CONTROLLERS.into_iter().filter(|wanted| !is_named(wanted)).collect()
+}
+
+/// What the limits of a run are made of.
+const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
+
+/// Where a tree, or the part of it below `root`, is mounted.
+struct Mount {
+    root: PathBuf,
+    at: PathBuf,
 }
 
 /// The mount point of a line of mountinfo, when it is of this type and has this controller.
-fn mount_point(line: &str, kind: &str, controller: Option<&str>) -> Option<PathBuf> {
+fn mount_point(line: &str, kind: &str, controller: Option<&str>) -> Option<Mount> {
     let (mount, file_system) = line.split_once(" - ")?;
     let mut fields = file_system.split(' ');
     if fields.next()? != kind {
@@ -90,43 +167,9 @@ fn mount_point(line: &str, kind: &str, controller: Option<&str>) -> Option<PathB
     if controller.is_some_and(|wanted| !options.split(',').any(|option| option == wanted)) {
         return None;
     }
-    mount.split(' ').nth(4).map(PathBuf::from)
+    let mut fields = mount.split(' ').skip(3);
+    Some(Mount { root: fields.next()?.into(), at: fields.next()?.into() })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HYBRID: &str = "\
-30 25 0:26 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu
-31 25 0:27 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
-32 25 0:28 / /sys/fs/cgroup/pids rw,relatime - cgroup cgroup rw,pids
-33 25 0:29 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw";
-
-    #[test]
-    fn v1_controllers_beside_a_bare_unified_tree_are_hybrid() {
-        let (layout, roots) = choose(HYBRID, "0::/\n", &|_| "hugetlb\n".to_owned()).unwrap();
-        assert_eq!(layout, Layout::Hybrid);
-        assert_eq!(roots.len(), 4);
-    }
-
-    #[test]
-    fn a_unified_tree_with_controllers_is_v2_at_the_own_group() {
-        let mounts = "33 25 0:29 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate";
-        let (layout, roots) =
-            choose(mounts, "0::/system.slice/x.service\n", &|_| "cpu io memory pids\n".to_owned())
-                .unwrap();
-        assert_eq!(layout, Layout::V2);
-        assert_eq!(
-            roots,
-            [(Controller::Unified, PathBuf::from("/sys/fs/cgroup/system.slice/x.service"))]
-        );
-    }
-
-    #[test]
-    fn a_host_without_a_memory_controller_is_refused() {
-        let mounts =
-            HYBRID.lines().filter(|line| !line.contains("memory")).collect::<Vec<_>>().join("\n");
-        assert!(choose(&mounts, "", &|_| String::new()).is_err());
-    }
-}
+mod tests;

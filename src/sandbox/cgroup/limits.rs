@@ -25,7 +25,7 @@ pub(super) fn set_unified(
 ) -> Result<(), CgroupError> {
     if weaken::stands("memory_max") {
         set(directory, "memory.max", &limits.memory.to_string())?;
-        set(directory, "memory.swap.max", "0")?;
+        set_swap(directory, "memory.swap.max", 0)?;
         set(directory, "memory.oom.group", "1")?;
     }
     set_pids(directory, limits)?;
@@ -71,7 +71,7 @@ pub(super) fn set_memory_v1(
         })?;
     if weaken::stands("memory_max") {
         set(directory, "memory.limit_in_bytes", &program.to_string())?;
-        limit_swap_v1(directory, program)?;
+        set_swap(directory, "memory.memsw.limit_in_bytes", program)?;
     }
     if weaken::stands("kmem_tcp") {
         set(directory, "memory.kmem.tcp.limit_in_bytes", &V1_TCP_BUFFERS.to_string())?;
@@ -80,8 +80,8 @@ pub(super) fn set_memory_v1(
 }
 
 /// Swap must stay out of reach: by the kernel's own counter, or because there is none.
-fn limit_swap_v1(directory: BorrowedFd<'_>, bytes: u64) -> Result<(), CgroupError> {
-    match set(directory, "memory.memsw.limit_in_bytes", &bytes.to_string()) {
+fn set_swap(directory: BorrowedFd<'_>, file: &str, bytes: u64) -> Result<(), CgroupError> {
+    match set(directory, file, &bytes.to_string()) {
         Err(CgroupError::Access { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             let meminfo = std::fs::read_to_string("/proc/meminfo").map_err(|source| {
                 CgroupError::Access { name: "/proc/meminfo".to_owned(), source }
@@ -91,7 +91,7 @@ fn limit_swap_v1(directory: BorrowedFd<'_>, bytes: u64) -> Result<(), CgroupErro
                 return Ok(());
             }
             Err(CgroupError::Unavailable(
-                "this kernel does not count swap under cgroup v1; boot with swapaccount=1, or turn swap off with swapoff -a".to_owned(),
+                "this kernel does not count the swap of a cgroup; boot with swapaccount=1, or turn swap off with swapoff -a".to_owned(),
             ))
         }
         other => other,
