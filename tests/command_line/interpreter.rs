@@ -53,16 +53,23 @@ fn run(arguments: &[&str]) -> Finished {
     finished
 }
 
+const CODE: &str = "import os, sys, json
+open('/home/run/own', 'w').write('x')
+print(os.path.realpath(sys.executable))
+print(os.path.dirname(json.__file__))
+try:
+    open(sys.base_prefix + '/bin/python3', 'r+b')
+except OSError as error:
+    print(type(error).__name__)";
+
 /// Below `/home` lies also what a run has of its own, so the two must not hide each other.
 #[test]
 fn an_interpreter_outside_usr_runs() {
     // Nobody else can put one where every user may read it.
     if !nix::unistd::geteuid().is_root() {
+        eprintln!("not tried: only root can put an interpreter into /opt and /home");
         return;
     }
-    const CODE: &str = "import os, sys, json\nopen('/home/run/own', 'w').write('x')\n\
-        print(os.path.realpath(sys.executable))\nprint(os.path.dirname(json.__file__))\n\
-        try:\n    open(sys.base_prefix + '/bin/python3', 'r+b')\nexcept OSError as error:\n    print(type(error).__name__)";
     for parent in ["/opt", "/home"] {
         let elsewhere = Elsewhere::new(parent);
         let python = elsewhere.python();

@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 
 use super::support::programs::{Build, finish, primcs};
 
+/// What stands once in a file, and what is put there.
+type Places = &'static [(&'static str, &'static str)];
+
 /// The files as they are built in, each with some places changed.
-const CHANGES: [(&str, &str, &[(&str, &str)]); 3] = [
+const CHANGES: [(&str, &str, Places); 3] = [
     (
         "process.toml",
         include_str!("../../policy/process.toml"),
