@@ -54,7 +54,7 @@ fn run(file: File, run: &RunMounts) -> Result<(), FloorError> {
             target != "/"
                 && target != "/dev"
                 && !is_kernel_view(target)
-                && !READ_ONLY.iter().any(|part| hides(&part)),
+                && !READ_ONLY.iter().any(hides),
             "would cover a read-only part of the root; choose another target",
         )?;
     }
