@@ -51,6 +51,8 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+use crate::settings::SettingsError;
+
 use arguments::{Arguments, Command};
 
 /// Why a command did not do what was asked.
@@ -103,12 +105,26 @@ fn told(failure: &Failure) -> String {
         text = format!("{text}: {error}");
         cause = error.source();
     }
-    if let Failure::Host(host::HostError::Connect(supervisor_client::ConnectError::Unable {
-        next,
-        ..
-    })) = failure
-    {
+    if let Some(next) = next(failure) {
         text = format!("{text}\nnext: {next}");
     }
     text
+}
+
+fn next(failure: &Failure) -> Option<String> {
+    use host::HostError;
+    let Failure::Host(failure) = failure else { return None };
+    match failure {
+        HostError::Connect(supervisor_client::ConnectError::Unable { next, .. }) => {
+            Some(next.clone())
+        }
+        HostError::Start(start::StartError::Supervisor(error))
+        | HostError::Settings(SettingsError::Trust(error))
+        | HostError::Policy(policy_files::PolicyFilesError::Trust(error)) => Some(error.next()),
+        HostError::Connect(_)
+        | HostError::Start(_)
+        | HostError::Settings(_)
+        | HostError::Policy(_)
+        | HostError::Log(_) => None,
+    }
 }

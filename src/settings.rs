@@ -2,7 +2,7 @@
 //! environment over file, file over default; an unknown key is an error.
 //!
 //! Both halves read this, each on its own side of the line: no runtime, no argument parser, no
-//! decision about privilege. The text of a file is trusted only after its owner was checked.
+//! decision about privilege. A file is read by `trusted` alone.
 #![forbid(unsafe_code)]
 
 use std::ffi::OsString;
@@ -10,6 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+
+use crate::trusted::{self, TrustError};
 
 /// One layer of settings; what is absent is left to the layer below.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -59,6 +61,24 @@ pub enum SettingsError {
     /// Not TOML, an unknown key or a value of the wrong kind.
     #[error("the configuration cannot be used: {0}")]
     Malformed(String),
+    /// The same, of a file that is known.
+    #[error("{} cannot be used", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<SettingsError>,
+    },
+    /// Somebody else may have written the file, or it cannot be read.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// From a flag, the environment or the file alike.
+    #[error("{asked} runs at once cannot be asked for; it is a number from 1 to {MOST_RUNS}")]
+    MaxRuns {
+        /// What was asked for.
+        asked: u32,
+    },
     /// An environment variable holds something else than it should.
     #[error("{name}={value} cannot be used: {want}")]
     Environment {
@@ -101,10 +121,38 @@ pub const DEFAULT_LISTEN: SocketAddr =
 
 const DEFAULT_PORT: u16 = 9000;
 
+/// Runs at once, at most, whatever the host: each needs ids of its own.
+pub const MOST_RUNS: u32 = 256;
+
 impl Settings {
     /// Reads the text of a configuration file.
     pub fn parse(text: &str) -> Result<Self, SettingsError> {
-        toml::from_str(text).map_err(|error| SettingsError::Malformed(error.to_string()))
+        let parsed: Result<Self, _> = toml::from_str(text);
+        parsed.map_err(|error| SettingsError::Malformed(error.to_string()))?.checked()
+    }
+
+    /// Reads the named file, which must exist, or the usual one, which need not. Both halves call
+    /// this, so that they read and refuse the same.
+    pub fn from_file(
+        named: Option<&Path>,
+        root: bool,
+        get: impl Fn(&'static str) -> Option<OsString>,
+    ) -> Result<Self, SettingsError> {
+        let Some(path) = config_file(named, default_config_file(root, get)) else {
+            return Ok(Self::default());
+        };
+        let text = trusted::read(&path)?;
+        Self::parse(&text).map_err(|source| SettingsError::File { path, source: Box::new(source) })
+    }
+
+    /// Refuses values that no host could give, whichever layer they came from.
+    pub fn checked(self) -> Result<Self, SettingsError> {
+        match self.max_runs {
+            Some(asked) if !(1..=MOST_RUNS).contains(&asked) => {
+                Err(SettingsError::MaxRuns { asked })
+            }
+            Some(_) | None => Ok(self),
+        }
     }
 
     /// Reads `PRIMCS_*` and `PORT`; `get` is the environment, so that tests need not change it.
@@ -114,7 +162,7 @@ impl Settings {
         let path = |name| get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let port: Option<u16> = parsed(&get, "PORT", "a port number")?;
         let listen = parsed(&get, "PRIMCS_LISTEN", "an address and port such as 127.0.0.1:9000")?;
-        Ok(Self {
+        let settings = Self {
             state_dir: path("PRIMCS_STATE_DIR"),
             policy: path("PRIMCS_POLICY"),
             python: path("PRIMCS_PYTHON"),
@@ -129,7 +177,8 @@ impl Settings {
             max_output: parsed(&get, "PRIMCS_MAX_OUTPUT", "a number of bytes")?,
             log: parsed(&get, "PRIMCS_LOG", "a log filter such as info")?,
             results: None,
-        })
+        };
+        settings.checked()
     }
 
     /// What this layer says, and below it what `lower` says.
@@ -219,6 +268,12 @@ pub fn default_state_dir(
     Some(base(&get, "XDG_STATE_HOME", ".local/state")?.join("primcs"))
 }
 
+fn config_file(named: Option<&Path>, usual: Option<PathBuf>) -> Option<PathBuf> {
+    // What cannot be looked at is read all the same, and then says why not.
+    let is_there = |path: &PathBuf| path.try_exists().unwrap_or(true);
+    named.map(Path::to_owned).or_else(|| usual.filter(is_there))
+}
+
 fn base(
     get: &impl Fn(&'static str) -> Option<OsString>,
     variable: &'static str,
@@ -263,6 +318,47 @@ mod tests {
     fn an_unknown_key_is_an_error_that_names_it() {
         let error = Settings::parse("max_rums = 3").unwrap_err().to_string();
         assert!(error.contains("max_rums"), "{error}");
+    }
+
+    #[test]
+    fn a_number_of_runs_that_no_host_could_give_is_refused_from_every_layer() {
+        for asked in [0, MOST_RUNS + 1] {
+            let flags = Settings { max_runs: Some(asked), ..Settings::default() };
+            let get = |name| (name == "PRIMCS_MAX_RUNS").then(|| asked.to_string().into());
+            for refused in [
+                flags.checked(),
+                Settings::parse(&format!("max_runs = {asked}")),
+                Settings::from_environment(get),
+            ] {
+                let error = refused.unwrap_err().to_string();
+                assert!(error.contains("from 1 to 256"), "{error}");
+            }
+        }
+        assert_eq!(Settings::parse("max_runs = 256").unwrap().max_runs, Some(MOST_RUNS));
+    }
+
+    #[test]
+    fn the_usual_configuration_is_read_where_it_is_and_a_named_one_always() {
+        let there = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+        let missing = Path::new("/nonexistent/primcs.toml");
+        assert_eq!(config_file(None, Some(there.clone())), Some(there.clone()));
+        assert_eq!(config_file(None, Some(missing.to_owned())), None);
+        assert_eq!(config_file(Some(missing), Some(there)), Some(missing.to_owned()));
+    }
+
+    #[test]
+    fn a_state_directory_needs_a_home_and_never_a_relative_path() {
+        let environment = |xdg: Option<&'static str>, home: Option<&'static str>| {
+            default_state_dir(false, |name| match name {
+                "XDG_STATE_HOME" => xdg.map(OsString::from),
+                "HOME" => home.map(OsString::from),
+                _ => None,
+            })
+        };
+        assert_eq!(environment(Some("/x"), Some("/h")), Some("/x/primcs".into()));
+        assert_eq!(environment(Some("x"), Some("/h")), Some("/h/.local/state/primcs".into()));
+        assert_eq!(environment(Some("x"), None), None);
+        assert_eq!(environment(None, Some("")), None);
     }
 
     #[test]

@@ -15,7 +15,6 @@ pub mod plans;
 pub mod probe;
 pub mod runs;
 pub mod serve;
-pub mod settings_file;
 pub mod sockets;
 pub mod startup;
 pub mod verdict;

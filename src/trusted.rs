@@ -120,7 +120,9 @@ impl TrustError {
             Problem::Link => format!("name the place that {path} leads to"),
             Problem::Upwards => "name the path without `..`".to_owned(),
             Problem::NoFolder | Problem::NoFile => "name another path".to_owned(),
-            Problem::Owner(_) => format!("chown {} {path}", nix::unistd::geteuid()),
+            Problem::Owner(_) => {
+                format!("let {path} belong to root or to the user who starts primcs (chown)")
+            }
             Problem::Writable(_) => format!("chmod go-w {path}"),
         }
     }

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
 
 use super::Failure;
 use super::arguments::RunArguments;
@@ -140,7 +141,8 @@ async fn one_run(
     let call = tool::parse(&fields, &rules)
         .map_err(|error| RunError::Refused { message: error.message, next: error.next })?;
     let live = if style.json { LiveOutput::unwatched() } else { LiveOutput::watched() };
-    let unwanted = runner.shutdown.child_token();
+    // Its own: a signal to us ends the run as a shutdown, which is no caller that cancels.
+    let unwanted = CancellationToken::new();
     // Writing may block for as long as a pager likes, so it has a thread of its own.
     let showing = tokio::task::spawn_blocking({
         let (live, handle) = (live.clone(), tokio::runtime::Handle::current());
@@ -204,7 +206,7 @@ impl Shown {
         self.reader_left && self.result.status == Status::Cancelled
     }
 
-    /// The program's status, 128 + signal, 124 on timeout, 125 when primcs could not run it.
+    /// The program's status, 128 + signal, 124 on timeout, 125 when primcs did not let it run or end.
     fn exit_code(&self) -> ExitCode {
         ExitCode::from(if self.was_left() { READER_LEFT } else { status_of(&self.result) })
     }
@@ -214,16 +216,19 @@ fn status_of(result: &RunResult) -> u8 {
     match result.status {
         Status::Ok => 0,
         Status::Timeout => 124,
-        Status::Error
-        | Status::OutOfMemory
-        | Status::OutputLimit
-        | Status::Killed
-        | Status::Cancelled => match (result.exit_code, result.signal_number) {
+        Status::Error => match (result.exit_code, result.signal_number) {
             (Some(code), _) => u8::try_from(code).unwrap_or(1),
             (None, Some(signal)) => u8::try_from(128 + signal).unwrap_or(255),
             (None, None) => FAILED,
         },
-        Status::Busy | Status::Rejected | Status::SandboxFailed => FAILED,
+        // Stopped by us or never run: whatever status the program has, it did not choose it.
+        Status::OutOfMemory
+        | Status::OutputLimit
+        | Status::Killed
+        | Status::Cancelled
+        | Status::Busy
+        | Status::Rejected
+        | Status::SandboxFailed => FAILED,
     }
 }
 

@@ -31,7 +31,8 @@ pub(super) fn config(command: &ConfigCommand) -> Result<ExitCode, Failure> {
     match command {
         ConfigCommand::Show { origin, config } => show(*origin, config.as_deref(), root),
         ConfigCommand::Check { file } => {
-            host::read_config(file.as_deref(), root)?;
+            Settings::from_file(file.as_deref(), root, host::environment)
+                .map_err(HostError::from)?;
             print("ok\n")
         }
         ConfigCommand::Default => print(DEFAULT_FILE),
@@ -40,7 +41,7 @@ pub(super) fn config(command: &ConfigCommand) -> Result<ExitCode, Failure> {
 
 fn show(origin: bool, config: Option<&Path>, root: bool) -> Result<ExitCode, Failure> {
     let environment = Settings::from_environment(host::environment).map_err(HostError::from)?;
-    let file = host::read_config(config, root)?;
+    let file = Settings::from_file(config, root, host::environment).map_err(HostError::from)?;
     let layers = [
         (Origin::Environment, environment.rows()),
         (Origin::File, file.rows()),

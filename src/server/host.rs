@@ -3,8 +3,6 @@
 #![forbid(unsafe_code)]
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Child;
@@ -43,12 +41,6 @@ pub(super) enum HostError {
     Start(#[from] StartError),
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    #[error("cannot read the configuration {}; the server's user must be able to", path.display())]
-    Config {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
     #[error(transparent)]
     Log(#[from] LogError),
     #[error(transparent)]
@@ -56,9 +48,6 @@ pub(super) enum HostError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
 }
-
-/// A configuration is a screenful.
-const MOST_CONFIG_BYTES: u64 = 1 << 20;
 
 /// The environment as the settings read it.
 pub(super) fn environment(name: &'static str) -> Option<OsString> {
@@ -71,21 +60,6 @@ pub(super) fn config_path(named: Option<&Path>, root: bool) -> Option<PathBuf> {
     named.map(Path::to_owned).or_else(default)
 }
 
-/// The named file, which must exist, or the default one, which need not.
-pub(super) fn read_config(named: Option<&Path>, root: bool) -> Result<Settings, HostError> {
-    let Some(path) = config_path(named, root) else { return Ok(Settings::default()) };
-    let mut text = String::new();
-    let read =
-        File::open(&path).and_then(|file| file.take(MOST_CONFIG_BYTES).read_to_string(&mut text));
-    match read {
-        Ok(_) => Ok(Settings::parse(&text)?),
-        Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {
-            Ok(Settings::default())
-        }
-        Err(source) => Err(HostError::Config { path, source }),
-    }
-}
-
 impl Host {
     /// Starts the supervisor and gives up privilege. `config` is the file the operator named.
     pub(super) fn split(
@@ -93,10 +67,10 @@ impl Host {
         config: Option<&Path>,
         usual: Usual,
     ) -> Result<Self, HostError> {
-        let given = flags.over(Settings::from_environment(environment)?);
+        let given = flags.over(Settings::from_environment(environment)?).checked()?;
         let root = nix::unistd::geteuid().is_root();
         let split = start::split(&given, config)?;
-        let settings = given.over(read_config(config, root)?);
+        let settings = given.over(Settings::from_file(config, root, environment)?);
         log::start(settings.log.as_deref(), usual)?;
         Ok(Self { settings, split })
     }

@@ -1,15 +1,14 @@
 //! The split: start the supervisor, then give up every privilege, before any file is parsed and
 //! before any second thread exists (security.md 5.5).
 //!
-//! Trusted: our own executable's folder, and only after its owner and mode were checked on the
-//! descriptor that is then executed.
+//! Trusted: the supervisor beside our own executable, opened by `trusted`; the descriptor that was
+//! judged is the one executed.
 #![forbid(unsafe_code)]
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -19,6 +18,7 @@ use nix::unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid};
 
 use crate::settings::Settings;
 use crate::sys::socket;
+use crate::trusted::{self, TrustError};
 
 use super::weaken;
 
@@ -32,17 +32,14 @@ pub(super) struct Split {
 /// Why the program could not split.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StartError {
-    #[error("cannot find {}, which belongs beside this program; install both together", path.display())]
-    NoSupervisor {
+    #[error("cannot find this program's own file {}", path.display())]
+    NoProgram {
         path: PathBuf,
         #[source]
         source: io::Error,
     },
-    #[error(
-        "{} must belong to the owner of this program and be writable by nobody else \
-         (chown {owner} and chmod go-w it)", path.display()
-    )]
-    UntrustedSupervisor { path: PathBuf, owner: u32 },
+    #[error("cannot use the supervisor, which belongs beside this program")]
+    Supervisor(#[source] TrustError),
     #[error("cannot start {}", path.display())]
     Spawn {
         path: PathBuf,
@@ -93,20 +90,11 @@ pub(super) fn split(settings: &Settings, config: Option<&Path>) -> Result<Split,
 }
 
 fn open_supervisor() -> Result<(PathBuf, File), StartError> {
-    let unreadable = |path: &Path, source| StartError::NoSupervisor { path: path.into(), source };
-    let own_link = Path::new("/proc/self/exe");
-    let own_path = std::fs::read_link(own_link).map_err(|source| unreadable(own_link, source))?;
-    let owner = std::fs::metadata(own_link).map_err(|source| unreadable(own_link, source))?.uid();
-    let path = own_path.with_file_name("primcs-supervisor");
-    let file = File::options()
-        .read(true)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(&path)
-        .map_err(|source| unreadable(&path, source))?;
-    let metadata = file.metadata().map_err(|source| unreadable(&path, source))?;
-    if !metadata.is_file() || metadata.uid() != owner || metadata.mode() & 0o022 != 0 {
-        return Err(StartError::UntrustedSupervisor { path, owner });
-    }
+    let own = Path::new("/proc/self/exe");
+    let unreadable = |source| StartError::NoProgram { path: own.to_owned(), source };
+    let this = std::fs::metadata(own).map_err(unreadable)?;
+    let path = std::fs::read_link(own).map_err(unreadable)?.with_file_name("primcs-supervisor");
+    let file = trusted::open_program(&path, &this).map_err(StartError::Supervisor)?;
     Ok((path, file))
 }
 

@@ -31,8 +31,8 @@ pub enum ArgumentError {
     /// The last argument needs a value.
     #[error("{0} needs a value")]
     NoValue(String),
-    /// Not a number from 1 to 256.
-    #[error("--max-runs takes a number from 1 to 256")]
+    /// No number; which numbers are possible, the settings say.
+    #[error("--max-runs takes a number")]
     MaxRuns,
 }
 
@@ -51,7 +51,6 @@ impl Arguments {
                 "--python" => parsed.python = Some(value()?.into()),
                 "--max-runs" => {
                     let number = value()?.to_str().and_then(|text| text.parse().ok());
-                    let number = number.filter(|number| (1..=256).contains(number));
                     parsed.max_runs = Some(number.ok_or(ArgumentError::MaxRuns)?);
                 }
                 "--allow-soft-limits" => parsed.allow_soft_limits = true,
@@ -83,6 +82,6 @@ mod tests {
     fn anything_unknown_or_incomplete_is_refused() {
         assert_eq!(parse(&["--verbose"]), Err(ArgumentError::Unknown("--verbose".to_owned())));
         assert_eq!(parse(&["--policy"]), Err(ArgumentError::NoValue("--policy".to_owned())));
-        assert_eq!(parse(&["--max-runs", "0"]), Err(ArgumentError::MaxRuns));
+        assert_eq!(parse(&["--max-runs", "none"]), Err(ArgumentError::MaxRuns));
     }
 }

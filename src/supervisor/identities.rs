@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::fs;
 
 use crate::sandbox::weaken;
+use crate::settings::MOST_RUNS;
 
 /// First of our ids, the server's where the host has no user `primcs`.
 pub const SERVER: u32 = 2_000_000_000;
@@ -16,7 +17,7 @@ pub const READER: u32 = SERVER + 2;
 /// First id of the first instance's runs.
 const FIRST_RUN: u32 = SERVER + 1000;
 /// Ids of one instance.
-const BLOCK: u32 = 256;
+const BLOCK: u32 = MOST_RUNS;
 /// Instances that may live side by side on one host.
 pub const MOST_INSTANCES: u32 = 64;
 

@@ -4,6 +4,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::trusted::TrustError;
+
 /// Why there is no copy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -13,7 +15,7 @@ pub enum BaseError {
         "no usable Python: install Python 3.10 or newer (Debian: apt-get install python3), or name one with --python"
     )]
     NoInterpreter,
-    /// An interpreter or directory named by a relative path.
+    /// An interpreter named by a relative path.
     #[error("{} is not an absolute path; name it from / on", path.display())]
     NotAbsolute {
         /// As named.
@@ -36,13 +38,8 @@ pub enum BaseError {
         why: String,
     },
     /// Somebody else could change what lies in the state directory.
-    #[error("{} {why}", path.display())]
-    Open {
-        /// The part of the path.
-        path: PathBuf,
-        /// What is wrong with it and what mends it.
-        why: &'static str,
-    },
+    #[error(transparent)]
+    State(TrustError),
     /// Another instance holds it for too long.
     #[error("{} has been locked by another instance for a minute; end that instance or choose another --state-dir", path.display())]
     Busy {

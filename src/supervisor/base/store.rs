@@ -6,7 +6,8 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::BaseError;
+use crate::trusted;
 
 /// The folder of copies, held for one instance at a time while copies come and go.
 #[derive(Debug)]
@@ -27,12 +29,7 @@ impl Store {
     /// could write to, and waits up to a minute for a turn.
     pub(super) fn open(state_dir: &Path) -> Result<Self, BaseError> {
         let folder = state_dir.join("base");
-        // What is there already is judged before anything is made in it.
-        let there = folder.ancestors().find(|part| std::fs::symlink_metadata(part).is_ok());
-        require_closed(there.unwrap_or(&folder), &folder)?;
-        let created = DirBuilder::new().recursive(true).mode(0o755).create(&folder);
-        created.map_err(|source| BaseError::Write { path: folder.clone(), source })?;
-        require_closed(&folder, &folder)?;
+        trusted::make_folder(&folder, 0o755).map_err(BaseError::State)?;
         let path = folder.join(".lock");
         let turn = wait_for_lock(&path, FlockArg::LockExclusiveNonblock)?;
         Ok(Self { folder, _turn: turn })
@@ -91,34 +88,6 @@ impl Store {
         let entries = std::fs::read_dir(&self.folder).map_err(failed)?;
         entries.map(|entry| Ok(entry.map_err(failed)?.path())).collect()
     }
-}
-
-/// Refuses a path of which any part could be changed by somebody else; `folder` is what it will be.
-fn require_closed(path: &Path, folder: &Path) -> Result<(), BaseError> {
-    let own = nix::unistd::geteuid().as_raw();
-    if !path.is_absolute() {
-        return Err(BaseError::NotAbsolute { path: path.to_owned() });
-    }
-    for part in path.ancestors() {
-        let metadata = std::fs::symlink_metadata(part)
-            .map_err(|source| BaseError::Read { path: part.to_owned(), source })?;
-        // In a sticky directory of root's (/tmp) only an entry's owner can move it, and the next
-        // part's owner is checked as well.
-        let is_sticky = metadata.mode() & 0o1000 != 0 && metadata.uid() == 0 && part != folder;
-        let why = if metadata.is_symlink() {
-            "is a symbolic link; name the directory it leads to"
-        } else if !metadata.is_dir() {
-            "is no directory"
-        } else if metadata.uid() != 0 && metadata.uid() != own {
-            "belongs to another user; chown it or choose another --state-dir"
-        } else if metadata.mode() & 0o022 != 0 && !is_sticky {
-            "is writable by others; chmod go-w it or choose another --state-dir"
-        } else {
-            continue;
-        };
-        return Err(BaseError::Open { path: part.to_owned(), why });
-    }
-    Ok(())
 }
 
 fn open_lock(path: &Path) -> io::Result<File> {
