@@ -71,7 +71,7 @@ fn a_plain_user_without_control_groups_is_refused_with_the_fix() {
     let finished = finish(primcs_as_it_is(Build::Normal, "run").args(["-c", "print(1)"]), "");
     assert_eq!(finished.status.code(), Some(125), "{}", finished.stderr());
     assert!(finished.stdout().is_empty(), "{}", finished.stdout());
-    for word in ["hard limits", "systemd-run --user", "--allow-soft-limits"] {
+    for word in ["hard limits", "systemd-run", "--user", "--allow-soft-limits"] {
         assert!(finished.stderr().contains(word), "no {word:?} in {}", finished.stderr());
     }
 }
@@ -143,11 +143,12 @@ fn an_empty_program_is_ok_and_told_that_it_printed_nothing() {
     for finished in [exits(&["--json", "-c", ""], 0), finish(&mut command(&["--json", "-"]), "")] {
         let result: Value = serde_json::from_slice(&finished.stdout).expect("one JSON value");
         assert_eq!(result["status"], "ok");
-        let hint = &result["hints"][0];
-        assert_eq!(
-            (&hint["kind"], &hint["message"]),
-            (&Value::from("no_output"), &Value::from("the program printed nothing"),)
-        );
+        // Others may be said of this host.
+        let hints = result["hints"].as_array().expect("hints");
+        let told = |hint: &Value| {
+            hint["kind"] == "no_output" && hint["message"] == "the program printed nothing"
+        };
+        assert!(hints.iter().any(told), "{hints:?}");
     }
 }
 
