@@ -30,32 +30,6 @@ pub(super) struct Interpreter {
     minor: (u32, u32),
 }
 
-/// Paths to try, best first.
-fn candidates(search_path: &[PathBuf]) -> Vec<PathBuf> {
-    // Relative entries mean another file to everybody.
-    let on_path = search_path.iter().filter(|directory| directory.is_absolute());
-    let on_path = on_path.map(|directory| directory.join("python3"));
-    newest_first(&SYSTEM.map(Path::new)).into_iter().chain(on_path).collect()
-}
-
-/// Every `python3.N` in `directories`; of equal ones the first directory's.
-fn newest_first(directories: &[&Path]) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for (rank, directory) in directories.iter().enumerate() {
-        let Ok(entries) = std::fs::read_dir(directory) else { continue };
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let minor = name.to_str().and_then(|name| name.strip_prefix("python3."));
-            let minor = minor.and_then(|minor| minor.parse::<u32>().ok());
-            if let Some(minor) = minor.filter(|minor| *minor >= OLDEST_MINOR) {
-                found.push((std::cmp::Reverse(minor), rank, entry.path()));
-            }
-        }
-    }
-    found.sort();
-    found.into_iter().map(|(_, _, path)| path).collect()
-}
-
 /// Asks one candidate after the other, or only the named one; also returns what was passed over and
 /// why. It is asked anew at every start: what a shim starts may change while the shim stays the same.
 pub(super) fn choose(
@@ -82,6 +56,32 @@ pub(super) fn choose(
         passed_over.push(format!("interpreter passed over: {}", super::super::chain(&refusal)));
     }
     Err(BaseError::NoInterpreter)
+}
+
+/// Paths to try, best first.
+fn candidates(search_path: &[PathBuf]) -> Vec<PathBuf> {
+    // Relative entries mean another file to everybody.
+    let on_path = search_path.iter().filter(|directory| directory.is_absolute());
+    let on_path = on_path.map(|directory| directory.join("python3"));
+    newest_first(&SYSTEM.map(Path::new)).into_iter().chain(on_path).collect()
+}
+
+/// Every `python3.N` in `directories`; of equal ones the first directory's.
+fn newest_first(directories: &[&Path]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for (rank, directory) in directories.iter().enumerate() {
+        let Ok(entries) = std::fs::read_dir(directory) else { continue };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let minor = name.to_str().and_then(|name| name.strip_prefix("python3."));
+            let minor = minor.and_then(|minor| minor.parse::<u32>().ok());
+            if let Some(minor) = minor.filter(|minor| *minor >= OLDEST_MINOR) {
+                found.push((std::cmp::Reverse(minor), rank, entry.path()));
+            }
+        }
+    }
+    found.sort();
+    found.into_iter().map(|(_, _, path)| path).collect()
 }
 
 /// Lets one candidate say what it is.
