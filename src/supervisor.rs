@@ -15,6 +15,7 @@ pub mod plans;
 pub mod probe;
 pub mod runs;
 pub mod serve;
+pub mod sockets;
 pub mod startup;
 pub mod verdict;
 

@@ -79,15 +79,19 @@ impl CallError {
             memory_bytes.map_or_else(|| "there was".to_owned(), |most| format!("{most} bytes"));
         Self::new(
             "limit.memory",
-            format!("the program needed more memory than {most}"),
-            "Work on smaller pieces. Files in /workspace and /tmp count as memory.",
+            format!(
+                "the program needed more memory than {most}, or held too many network sockets, which are memory too"
+            ),
+            "Work on smaller pieces; close sockets. Files in /workspace and /tmp count as memory.",
         )
     }
 
     pub(super) fn output_limit(most: u64) -> Self {
         Self::new(
             "limit.output",
-            format!("the program wrote more than {most} bytes to stdout and stderr"),
+            format!(
+                "the program wrote more than {most} bytes to stdout, stderr and descriptor 3 (the last value) together"
+            ),
             "Print less; write bulk data to a file in output/.",
         )
     }

@@ -2,23 +2,23 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::support::processes::eventually;
-use super::support::programs::{Build, Finished, finish, primcs, program};
+use super::support::programs::{Build, Finished, checkout, finish, primcs, program, scratch};
 use super::support::server::Server;
 
 fn bare(arguments: &[&str]) -> Finished {
     finish(Command::new(program(Build::Normal, "primcs")).args(arguments), "")
 }
 
-/// A directory that only root may change, as a policy must lie in one.
+/// A directory that only we may change, as a policy must lie in one.
 fn directory(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let path = scratch().join(name);
     // Left by an earlier time, or not there.
     let _ = fs::remove_dir_all(&path);
     fs::create_dir_all(&path).expect("a directory");
@@ -114,7 +114,7 @@ fn policy_explains_all_or_one() {
 
 #[test]
 fn policy_check_takes_a_good_folder_and_names_what_is_wrong_in_a_bad_one() {
-    let embedded = Path::new(env!("CARGO_MANIFEST_DIR")).join("policy/limits.toml");
+    let embedded = checkout().join("policy/limits.toml");
     let text = fs::read_to_string(embedded).expect("policy/limits.toml");
     let good = directory("policy-good");
     fs::write(good.join("limits.toml"), text.replace("\"1GiB\"", "\"512MiB\"")).expect("a file");

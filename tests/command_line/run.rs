@@ -11,8 +11,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use super::support::aloud::not_tried;
 use super::support::processes::{Process, assert_gone, descendants};
-use super::support::programs::{Build, Finished, finish, primcs, program};
+use super::support::programs::{
+    Build, Finished, finish, limits_are_hard, primcs, primcs_as_it_is, program, scratch,
+};
 
 fn command(arguments: &[&str]) -> Command {
     let mut command = primcs(Build::Normal, "run");
@@ -75,6 +78,31 @@ fn it_exits_with_125_when_primcs_could_not_run_it() {
 }
 
 #[test]
+fn a_plain_user_without_control_groups_is_refused_with_the_fix() {
+    if limits_are_hard() {
+        return not_tried("it holds for a plain user to whom no control group is delegated");
+    }
+    let finished = finish(primcs_as_it_is(Build::Normal, "run").args(["-c", "print(1)"]), "");
+    assert_eq!(finished.status.code(), Some(125), "{}", finished.stderr());
+    assert!(finished.stdout().is_empty(), "{}", finished.stdout());
+    for word in ["hard limits", "systemd-run --user", "--allow-soft-limits"] {
+        assert!(finished.stderr().contains(word), "no {word:?} in {}", finished.stderr());
+    }
+}
+
+#[test]
+fn runs_with_soft_limits_say_so() {
+    if limits_are_hard() {
+        return not_tried("it holds for a plain user to whom no control group is delegated");
+    }
+    let finished = exits(&["--json", "-c", "print(1)"], 0);
+    let result: Value = serde_json::from_slice(&finished.stdout).expect("one JSON value");
+    assert_eq!(result["limits"]["hard"], false, "{result:#}");
+    let hints = result["hints"].as_array().expect("hints");
+    assert!(hints.iter().any(|hint| hint["kind"] == "limits"), "{result:#}");
+}
+
+#[test]
 fn what_is_not_there_yet_is_refused_by_name() {
     for (flag, value) in [("-r", "numpy"), ("-f", "https://example.org/x=x")] {
         let finished = exits(&[flag, value, "-c", "pass"], 125);
@@ -92,7 +120,7 @@ fn standard_streams_stay_apart() {
 
 #[test]
 fn code_comes_from_a_file_from_stdin_or_from_the_command_line() {
-    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("script.py");
+    let path = scratch().join("script.py");
     std::fs::write(&path, "print('from a file')").expect("writing the script");
     let finished = finish(command(&[]).arg(&path), "");
     assert_eq!(finished.stdout(), "from a file\n", "{}", finished.stderr());
@@ -109,7 +137,7 @@ fn the_programs_stdin_is_empty_whatever_ours_is() {
 
 #[test]
 fn what_cannot_be_a_program_is_named_and_not_run() {
-    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let folder = scratch();
     for (name, bytes, says) in [
         ("latin1.py", &b"print('\xe4')"[..], "is not UTF-8 text"),
         ("nul.py", b"print(1)\nx = '\0'\n", "a NUL character in line 2"),

@@ -100,15 +100,24 @@ fn no_limit_can_be_switched_off() {
 
 #[test]
 fn the_view_of_the_file_system_stays_closed() {
-    let root = "target = \"/\"\nkind   = \"tmpfs\"\nflags  = [\"ro\", \"nosuid\", \"nodev\"]";
-    let usr = "target = \"/usr\"\nkind   = \"base\"\nflags  = [\"ro\", \"nosuid\", \"nodev\"]";
+    let root = "[root.tmpfs]\nflags  = [\"ro\", \"nosuid\", \"nodev\"]";
+    let base = "[root.base]\nflags  = [\"ro\", \"nosuid\", \"nodev\"]";
     let cases = [
-        (root, "target = \"/\"\nkind   = \"tmpfs\"\nflags  = [\"nosuid\", \"nodev\"]"),
-        (root, "target = \"/\"\nkind   = \"base\"\nflags  = [\"ro\", \"nosuid\", \"nodev\"]"),
-        (usr, "target = \"/usr\"\nkind   = \"base\"\nflags  = [\"nosuid\", \"nodev\"]"),
-        (usr, "target = \"/usr\"\nkind   = \"base\"\nflags  = [\"ro\", \"nodev\"]"),
-        (usr, "target = \"/usr\"\nkind   = \"base\"\nflags  = [\"ro\", \"nosuid\"]"),
-        (usr, "target = \"/sys\"\nkind   = \"base\"\nflags  = [\"ro\", \"nosuid\", \"nodev\"]"),
+        (root, "[root.tmpfs]\nflags  = [\"nosuid\", \"nodev\"]"),
+        (base, "[root.base]\nflags  = [\"nosuid\", \"nodev\"]"),
+        (base, "[root.base]\nflags  = [\"ro\", \"nodev\"]"),
+        (base, "[root.base]\nflags  = [\"ro\", \"nosuid\"]"),
+        (base, "[root.base]\nflags  = [\"ro\", \"nosuid\", \"nodev\", \"noexec\"]"),
+        ("path   = \"/dev/fd\"", "path   = \"/lib64\""),
+        ("path   = \"/dev/fd\"", "path   = \"/dev/shm/fd\""),
+        ("{ path = \"net\"", "{ path = \"version\""),
+        (
+            "[run]\nflags  = [\"nosuid\", \"nodev\"]",
+            "[run]\nflags  = [\"ro\", \"nosuid\", \"nodev\"]",
+        ),
+        ("target = \"/workspace\"", "target = \"/work\""),
+        ("name   = \"venv\"", "name   = \"env\""),
+        ("target = \"/home/run\"", "target = \"/primcs/run\""),
         ("[run]\nflags  = [\"nosuid\", \"nodev\"]", "[run]\nflags  = [\"nosuid\"]"),
         ("[run]\nflags  = [\"nosuid\", \"nodev\"]", "[run]\nflags  = [\"nodev\"]"),
         (
@@ -148,6 +157,7 @@ fn a_run_keeps_no_privilege_and_shares_no_namespace() {
         ("gid           = { value = 1000", "gid           = { value = 0"),
         ("oom_score_adj = { value = 1000", "oom_score_adj = { value = 0"),
         ("hostname      = { value = \"sandbox\"", "hostname      = { value = \"\""),
+        ("directory     = { value = \"/workspace\"", "directory     = { value = \"/usr\""),
         ("capabilities        = { value = []", "capabilities        = { value = [\"CAP_NET_RAW\"]"),
         ("no_new_privs        = { value = true", "no_new_privs        = { value = false"),
         ("new_session_keyring = { value = true", "new_session_keyring = { value = false"),
