@@ -31,7 +31,6 @@ fn base() -> Base {
         lock: Flock::lock(file, FlockArg::LockSharedNonblock).unwrap(),
         python: "/opt/python/bin/python3.12".into(),
         version: "3.12.1".to_owned(),
-        stdlib: "/opt/python/lib/python3.12".into(),
         digest: "0".repeat(64),
         skipped: Vec::new(),
         is_new: false,
