@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -161,7 +161,7 @@ fn set_mode(path: &Path, mode: u32) {
 fn checking_refuses_the_files_that_a_start_refuses_and_names_the_mend() {
     let folder = directory("open-files");
     let (file, limits) = (folder.join("primcs.toml"), folder.join("limits.toml"));
-    let embedded = Path::new(env!("CARGO_MANIFEST_DIR")).join("policy/limits.toml");
+    let embedded = checkout().join("policy/limits.toml");
     let refused = |arguments: &[&str], next: &str| {
         let mut start = primcs(Build::Normal, "run");
         let (option, value) = if arguments[0] == "config" {
