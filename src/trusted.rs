@@ -25,10 +25,12 @@ use nix::sys::stat::{Mode, fstat, mkdirat};
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     /// It cannot be opened.
-    #[error("cannot open {}", path.display())]
+    #[error("cannot open {}{}", whole.display(), at(path, whole))]
     Open {
         /// The component.
         path: PathBuf,
+        /// The path it is part of.
+        whole: PathBuf,
         /// Why.
         #[source]
         source: io::Error,
@@ -102,11 +104,9 @@ impl TrustError {
     #[must_use]
     pub fn next(&self) -> String {
         let (path, problem) = match self {
-            Self::Open { path, .. } | Self::Read { path, .. } => {
-                return format!(
-                    "see that {} exists and that this user, and the server's, may read it",
-                    path.display()
-                );
+            Self::Open { .. } | Self::Read { .. } => {
+                return "see that it exists and that this user, and the server's, may read it"
+                    .to_owned();
             }
             Self::Make { path, .. } => {
                 return format!("make {} yourself, or name another place", path.display());
@@ -126,6 +126,11 @@ impl TrustError {
             Problem::Writable(_) => format!("chmod go-w {path}"),
         }
     }
+}
+
+/// Which component, where that is not the whole.
+fn at(path: &Path, whole: &Path) -> String {
+    if path == whole { String::new() } else { format!(", at {}", path.display()) }
 }
 
 /// Largest file believed to be one of ours.
@@ -190,8 +195,11 @@ struct Walk {
 
 impl Walk {
     fn to(path: &Path) -> Result<Self, TrustError> {
-        let whole = std::path::absolute(path)
-            .map_err(|source| TrustError::Open { path: path.to_owned(), source })?;
+        let whole = std::path::absolute(path).map_err(|source| TrustError::Open {
+            path: path.into(),
+            whole: path.into(),
+            source,
+        })?;
         Ok(Self { whole, also: None, own_group: None })
     }
 
@@ -228,8 +236,8 @@ impl Walk {
     fn open(&self, kind: Kind, make: Option<Mode>) -> Result<OwnedFd, TrustError> {
         let root = Path::new("/");
         let mut names = self.whole.components().skip(1).peekable();
-        let mut at = open(root, FOLDER, Mode::empty())
-            .map_err(|error| TrustError::Open { path: root.to_owned(), source: error.into() })?;
+        let mut at =
+            open(root, FOLDER, Mode::empty()).map_err(|error| self.unopened(root, error))?;
         self.judge(&at, Kind::Folder, names.peek().is_none(), root)?;
         let mut so_far = root.to_owned();
         while let Some(component) = names.next() {
@@ -267,8 +275,7 @@ impl Walk {
     ) -> Result<OwnedFd, TrustError> {
         let name = so_far.file_name().unwrap_or_default();
         let beneath = |how| {
-            openat(at, name, how, Mode::empty())
-                .map_err(|error| TrustError::Open { path: so_far.to_owned(), source: error.into() })
+            openat(at, name, how, Mode::empty()).map_err(|error| self.unopened(so_far, error))
         };
         let named = beneath(NAME)?;
         self.judge(&named, kind, is_last, so_far)?;
@@ -290,8 +297,13 @@ impl Walk {
         match self.problem(part, kind, is_last) {
             Ok(None) => Ok(()),
             Ok(Some(problem)) => Err(self.untrusted(so_far, problem)),
-            Err(error) => Err(TrustError::Open { path: so_far.to_owned(), source: error.into() }),
+            Err(error) => Err(self.unopened(so_far, error)),
         }
+    }
+
+    fn unopened(&self, so_far: &Path, error: Errno) -> TrustError {
+        let (path, whole) = (so_far.to_owned(), self.whole.clone());
+        TrustError::Open { path, whole, source: error.into() }
     }
 
     fn untrusted(&self, so_far: &Path, problem: Problem) -> TrustError {

@@ -237,3 +237,24 @@ const READER_LEFT: u8 = 128 + 13;
 
 /// As `timeout(1)` and `docker run` use it.
 pub(super) const FAILED: u8 = 125;
+
+#[cfg(test)]
+mod tests {
+    use super::super::error::CallError;
+    use super::*;
+
+    #[test]
+    fn only_a_program_that_ended_by_itself_passes_its_status_on() {
+        for status in Status::ALL {
+            let mut result = RunResult::without_run(status, CallError::killed(), "");
+            result.exit_code = Some(3);
+            let own = [(Status::Ok, 0), (Status::Error, 3), (Status::Timeout, 124)];
+            let own = own.into_iter().find(|(known, _)| *known == status);
+            let expected = own.map_or(125, |(_, code)| code);
+            assert_eq!(status_of(&result), expected, "{status:?}");
+            (result.exit_code, result.signal_number) = (None, Some(9));
+            let expected = if status == Status::Error { 137 } else { expected };
+            assert_eq!(status_of(&result), expected, "{status:?}");
+        }
+    }
+}

@@ -34,12 +34,19 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
+/// Past the capture of a test that passes.
+fn not_tried() {
+    use std::io::Write as _;
+    writeln!(io::stderr(), "not tried: only root can give a file away").unwrap();
+}
+
 #[track_caller]
 fn problem<T: std::fmt::Debug>(result: Result<T, TrustError>) -> (PathBuf, Problem) {
-    match result.unwrap_err() {
-        TrustError::Untrusted { path, problem, .. } => (path, problem),
-        other => panic!("another failure: {other:?}"),
-    }
+    let error = result.unwrap_err();
+    let TrustError::Untrusted { path, problem, .. } = error else {
+        panic!("another failure: {error:?}")
+    };
+    (path, problem)
 }
 
 #[test]
@@ -90,7 +97,7 @@ fn what_belongs_to_another_user_is_refused_unless_this_program_does_too() {
     let scratch = Scratch::new("owner");
     let file = scratch.file("program", "");
     if !nix::unistd::geteuid().is_root() {
-        println!("only root can give a file away; not tried");
+        not_tried();
         return;
     }
     chown(&file, Some(12345), None).unwrap();
@@ -105,7 +112,7 @@ fn a_programs_folder_may_be_its_owners_own_groups_and_the_program_may_not() {
     let scratch = Scratch::new("group");
     let file = scratch.file("program", "");
     if !nix::unistd::geteuid().is_root() {
-        println!("only root can give a file away; not tried");
+        not_tried();
         return;
     }
     for path in [&scratch.0, &file] {

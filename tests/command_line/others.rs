@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -150,6 +150,103 @@ fn a_policy_that_others_may_write_is_refused() {
     let finished = finish(command.arg("--policy").arg(&policy).args(["-c", "print(1)"]), "");
     assert_eq!(finished.status.code(), Some(125), "{}", finished.stderr());
     assert!(finished.stdout().is_empty());
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
+}
+
+#[test]
+fn checking_refuses_the_files_that_a_start_refuses_and_names_the_mend() {
+    let folder = directory("open-files");
+    let (file, limits) = (folder.join("primcs.toml"), folder.join("limits.toml"));
+    let embedded = checkout().join("policy/limits.toml");
+    let refused = |arguments: &[&str], next: &str| {
+        let mut start = primcs(Build::Normal, "run");
+        let (option, value) = if arguments[0] == "config" {
+            ("--config", file.as_path())
+        } else {
+            ("--policy", folder.as_path())
+        };
+        let start = finish(start.arg(option).arg(value).args(["-c", "1"]), "");
+        for finished in [bare(arguments), start] {
+            assert!(!finished.status.success(), "{arguments:?} was taken");
+            let said = finished.stderr();
+            assert!(said.contains(&format!("\nnext: {next}")), "{arguments:?}: {said}");
+        }
+    };
+    let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+    let config = ["config", "check", &text(&file)];
+    let policy = ["policy", "check", &text(&folder)];
+
+    fs::write(&file, "max_runs = 3\n").expect("a file");
+    set_mode(&file, 0o666);
+    refused(&config, &format!("chmod go-w {}", file.display()));
+    set_mode(&file, 0o644);
+    assert!(bare(&config).status.success());
+    fs::write(&file, "#".repeat((1 << 20) + 1)).expect("a file");
+    refused(&config, &format!("see whether {}", file.display()));
+    fs::remove_file(&file).expect("removing it");
+
+    std::os::unix::fs::symlink(&embedded, &limits).expect("a link");
+    refused(&policy, &format!("name the place that {}", limits.display()));
+    fs::remove_file(&limits).expect("removing it");
+    fs::copy(&embedded, &limits).expect("a copy");
+    set_mode(&limits, 0o646);
+    refused(&policy, &format!("chmod go-w {}", limits.display()));
+}
+
+#[test]
+fn nothing_is_made_below_a_folder_that_others_may_write() {
+    let open = directory("open-state");
+    set_mode(&open, 0o777);
+    let mut command = Command::new(program(Build::Normal, "primcs"));
+    command.args(["run", "-c", "1", "--state-dir"]).arg(open.join("state/deep"));
+    let finished = finish(&mut command, "");
+    assert_eq!(finished.status.code(), Some(125), "{}", finished.stderr());
+    let said = finished.stderr();
+    assert!(said.contains(&format!("next: chmod go-w {}", open.display())), "{said}");
+    assert!(!open.join("state").exists(), "made before it was judged");
+}
+
+#[test]
+fn a_supervisor_that_others_could_have_put_there_is_not_started() {
+    let folder = directory("open-programs");
+    for name in ["primcs", "primcs-supervisor"] {
+        fs::copy(program(Build::Normal, name), folder.join(name)).expect("a copy");
+    }
+    let finished = || finish(Command::new(folder.join("primcs")).args(["run", "-c", "1"]), "");
+    for (path, next) in [
+        (folder.clone(), format!("next: chmod go-w {}", folder.display())),
+        (folder.join("primcs-supervisor"), "primcs-supervisor".to_owned()),
+    ] {
+        set_mode(&path, 0o757);
+        let finished = finished();
+        assert_eq!(finished.status.code(), Some(125), "{}", path.display());
+        assert!(finished.stderr().contains(&next), "{}", finished.stderr());
+        set_mode(&path, 0o755);
+    }
+}
+
+#[test]
+fn a_number_of_runs_that_cannot_be_is_refused_alike_everywhere() {
+    let file = directory("max-runs").join("primcs.toml");
+    fs::write(&file, "max_runs = 257\n").expect("a file");
+    let file = file.to_str().expect("UTF-8");
+    for arguments in [
+        &["run", "--max-runs", "0", "-c", "1"][..],
+        &["run", "--max-runs", "257", "-c", "1"],
+        &["doctor", "--max-runs", "0"],
+        &["config", "check", file],
+        &["run", "--config", file, "-c", "1"],
+    ] {
+        let finished = bare(arguments);
+        assert!(!finished.status.success(), "{arguments:?}");
+        let said = finished.stderr() + &finished.stdout();
+        assert!(said.contains("a number from 1 to 256"), "{arguments:?}: {said}");
+        assert!(!said.contains("which starts this program"), "{arguments:?}: {said}");
+    }
 }
 
 #[test]

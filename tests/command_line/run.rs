@@ -56,6 +56,25 @@ fn it_exits_with_124_when_time_is_over() {
 }
 
 #[test]
+fn it_exits_with_125_when_primcs_ended_the_program() {
+    let flood = "while True:\n    print('y' * 65536)";
+    let hungry = "everything = []\nwhile True:\n    everything.append(bytearray(1 << 26))";
+    let mut ended = vec![(flood, "output_limit")];
+    // Without a hard limit this would be the host's memory.
+    if limits_are_hard() {
+        ended.push((hungry, "out_of_memory"));
+    }
+    for (code, status) in ended {
+        let finished = exits(&["-c", code], 125);
+        assert!(
+            finished.stderr().contains(&format!("primcs: {status}: ")),
+            "{}",
+            finished.stderr()
+        );
+    }
+}
+
+#[test]
 fn it_exits_with_125_when_primcs_could_not_run_it() {
     exits(&["/no/such/file.py"], 125);
     exits(&["--python", "/no/such/python", "-c", "pass"], 125);
@@ -218,7 +237,7 @@ fn interrupting_it_ends_the_run() {
         let mut child = command(&["-c", code])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("primcs run");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
@@ -228,7 +247,11 @@ fn interrupting_it_ends_the_run() {
         assert!(below.len() >= 4, "{below:?}");
         kill(Pid::from_raw(pid), signal).expect("a signal");
         assert_gone(&below, Duration::from_secs(1));
-        assert!(!child.wait().expect("the end").success());
+        let mut said = String::new();
+        child.stderr.take().expect("a pipe").read_to_string(&mut said).expect("reading stderr");
+        assert_eq!(child.wait().expect("the end").code(), Some(125), "{signal}: {said}");
+        assert!(said.contains("primcs: killed: the run was ended"), "{signal}: {said}");
+        assert!(!said.contains("cancelled"), "{signal}: {said}");
     }
 }
 

@@ -167,7 +167,10 @@ const USER_NAMESPACES: &str = "let plain users make user namespaces: \
     kernel.unprivileged_userns_clone=1 (Debian); inside another sandbox its filter must allow \
     unshare; or run primcs as root";
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "every other errno has one answer")]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "errno has no end; the last arm is for all others"
+)]
 fn user_namespace(errno: Errno) -> &'static str {
     match errno {
         Errno::ENOSPC | Errno::EUSERS => {
@@ -180,7 +183,10 @@ fn user_namespace(errno: Errno) -> &'static str {
 }
 
 /// What a refused step of building namespaces and mounts lacks.
-#[expect(clippy::wildcard_enum_match_arm, reason = "every other errno has one answer")]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "errno has no end; the last arm is for all others"
+)]
 fn privilege(rootless: bool, errno: Errno) -> &'static str {
     match errno {
         Errno::EPERM | Errno::EACCES if rootless => USER_NAMESPACES,
@@ -207,19 +213,18 @@ fn privilege(rootless: bool, errno: Errno) -> &'static str {
 mod tests {
     use super::*;
 
-    fn nursery(rootless: bool, errno: Errno) -> StartupError {
-        let failure =
-            StepFailure { step: "unshare mount namespace".to_owned(), errno: errno as i32 };
+    fn nursery(rootless: bool, errno: i32) -> StartupError {
+        let failure = StepFailure { step: "unshare mount namespace".to_owned(), errno };
         StartupError::Nursery { rootless, failure }
     }
 
     #[test]
     fn a_refused_step_names_what_is_missing_and_never_the_program_that_printed_it() {
         for (error, names) in [
-            (nursery(false, Errno::EPERM), "CAP_SYS_ADMIN"),
-            (nursery(true, Errno::EPERM), "kernel.apparmor_restrict_unprivileged_userns"),
-            (nursery(false, Errno::ENODEV), "modprobe overlay"),
-            (nursery(false, Errno::ENOSPC), "user.max_mnt_namespaces"),
+            (nursery(false, libc::EPERM), "CAP_SYS_ADMIN"),
+            (nursery(true, libc::EPERM), "kernel.apparmor_restrict_unprivileged_userns"),
+            (nursery(false, libc::ENODEV), "modprobe overlay"),
+            (nursery(false, libc::ENOSPC), "user.max_mnt_namespaces"),
             (StartupError::UserNamespace(Errno::ENOSPC), "user.max_user_namespaces"),
             (StartupError::UserNamespace(Errno::EPERM), "kernel.unprivileged_userns_clone"),
             (

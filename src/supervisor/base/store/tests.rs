@@ -7,10 +7,9 @@ use super::super::tests::Scratch;
 use super::*;
 
 fn refusal(state_dir: &Path) -> String {
-    match Store::open(state_dir).unwrap_err() {
-        BaseError::State(error) => format!("{error}; {}", error.next()),
-        other => panic!("another refusal: {other}"),
-    }
+    let refused = Store::open(state_dir).unwrap_err();
+    let BaseError::State(error) = refused else { panic!("another refusal: {refused}") };
+    format!("{error}; {}", error.next())
 }
 
 #[test]
