@@ -11,11 +11,11 @@ export PRIMCS_TEST_CLIENTS ?= $(abspath $(target))/clients
 # What `make run` hands to `primcs serve`, and `make test` to `cargo test`.
 ARGS ?=
 
-.PHONY: help preflight release run programs clients test check policy soak
+.PHONY: help preflight release run programs clients test test-rootless check policy soak
 
 help: ## say what there is to make
 	@.ci/preflight
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
 preflight:
 	@.ci/preflight
@@ -47,6 +47,14 @@ clients: preflight ## install the MCP clients that the tests run
 test: programs clients ## install what the tests need, then run all of them
 	PRIMCS_TEST_PROGRAMS="$(programs)" PRIMCS_TEST_WEAKENED_PROGRAMS="$(weakened)" \
 	  $(CARGO) test --locked $(ARGS)
+# A plain user has just tried this with all the rest.
+	@if [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory rootless; fi
+
+test-rootless: programs rootless ## the promises to a plain user, tried as one
+
+.PHONY: rootless
+rootless:
+	@PRIMCS_TEST_PROGRAMS="$(programs)" PRIMCS_TEST_WEAKENED_PROGRAMS="$(weakened)" .ci/rootless
 
 check: ## exactly what CI runs
 	@.ci/run

@@ -6,7 +6,8 @@
 //! bin/primcs            -> server -> policy (read only), wire, sys (to confine itself)
 //! bin/primcs-supervisor -> supervisor -> sandbox -> sys
 //!                          supervisor, sandbox -> policy, wire
-//! policy                -> nothing of ours        settings -> nothing of ours
+//! server, supervisor    -> settings -> trusted (files of the operator)
+//! policy, sys, trusted  -> nothing of ours
 //! wire                  -> nothing of ours but sys::socket
 //! ```
 //!
@@ -23,4 +24,5 @@ pub mod server;
 pub mod settings;
 pub mod supervisor;
 pub mod sys;
+pub mod trusted;
 pub mod wire;

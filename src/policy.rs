@@ -138,8 +138,14 @@ fn digest(texts: &[(&'static str, &str)]) -> String {
         hash.update(format!("{name}\0{}\0", text.len()));
         hash.update(text);
     }
-    let hex = |byte: &u8| [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16));
-    hash.finalize().iter().flat_map(hex).flatten().collect()
+    hex(&hash.finalize())
+}
+
+/// A digest as text.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    let digits = |byte: &u8| [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16));
+    bytes.iter().flat_map(digits).flatten().collect()
 }
 
 const FILES: [(&str, &str); 5] = [

@@ -16,6 +16,7 @@ pub mod probe;
 pub mod runs;
 pub mod serve;
 pub mod settings_file;
+pub mod sockets;
 pub mod startup;
 pub mod verdict;
 
@@ -67,14 +68,22 @@ fn log(line: fmt::Arguments<'_>) {
     drop(writeln!(io::stderr(), "primcs-supervisor: {line}"));
 }
 
-/// Says why and what to do, to the server and to the log.
+/// Says why and what to do, once: to a server that is there to pass it on, else to the log.
 fn refuse(server: &OwnedFd, error: &startup::StartupError) -> ExitCode {
     let (problem, next) = (chain(error), error.next());
-    log(format_args!("{problem}; {next}"));
-    // Closing with its hello unread would reset the connection before it reads this. A server that
-    // has gone already has the log.
-    let _hello = wire::receive::<ToSupervisor>(server);
-    let _ = wire::send(server, &ToServer::Unable { problem, next }, &[]);
+    // Closing with its hello unread would reset the connection before it reads our answer.
+    let told = match wire::receive::<ToSupervisor>(server) {
+        Ok(Some(_hello)) => {
+            let unable = ToServer::Unable { problem: problem.clone(), next: next.clone() };
+            wire::send(server, &unable, &[]).is_ok()
+        }
+        // It left before it said anything, most often for this very reason, and then it said so.
+        Ok(None) => true,
+        Err(_) => false,
+    };
+    if !told {
+        log(format_args!("{problem}; {next}"));
+    }
     ExitCode::FAILURE
 }
 

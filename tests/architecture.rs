@@ -23,22 +23,23 @@ use source::{Token, lines_of_code, own_paths, tokens};
 const ARROWS: &[(&str, &[&str])] = &[
     ("bin/primcs", &["server"]),
     ("bin/primcs-supervisor", &["supervisor"]),
-    ("server", &["policy", "settings", "sys", "wire"]),
-    ("supervisor", &["policy", "sandbox", "settings", "sys", "wire"]),
+    ("server", &["policy", "settings", "sys", "trusted", "wire"]),
+    ("supervisor", &["policy", "sandbox", "settings", "sys", "trusted", "wire"]),
     ("sandbox", &["policy", "sys", "wire"]),
     ("wire", &["sys::socket"]),
     ("policy", &[]),
-    ("settings", &[]),
+    ("settings", &["trusted"]),
     ("sys", &[]),
+    ("trusted", &[]),
 ];
 
 /// What runs with privilege while there are runs, and so is read first by whoever doubts us.
 const AT_EVERY_RUN: &[&str] = &["bin/primcs-supervisor", "sandbox", "supervisor", "sys", "wire"];
 const LINES_AT_EVERY_RUN: usize = 4_000;
 
-/// What runs with privilege once, before the first message: reading policy and settings, and
-/// copying the host's interpreter (docs/decisions/0010-size-of-the-privileged-half.md).
-const AT_START: &[&str] = &["policy", "settings", "supervisor::base"];
+/// What runs with privilege once, before the first message: reading policy and settings as
+/// far as they can be trusted, and copying the host's interpreter (docs/decisions/0010-size-of-the-privileged-half.md).
+const AT_START: &[&str] = &["policy", "settings", "supervisor::base", "trusted"];
 const LINES_AT_START: usize = 4_200;
 
 const LONGEST_FILE: usize = 500;

@@ -12,3 +12,11 @@ mod run;
 #[cfg(test)]
 #[path = "command_line/others.rs"]
 mod others;
+
+#[cfg(test)]
+#[path = "command_line/interpreter.rs"]
+mod interpreter;
+
+#[cfg(test)]
+#[path = "command_line/policy.rs"]
+mod policy;

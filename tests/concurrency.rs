@@ -10,6 +10,8 @@ mod tests {
     use std::collections::BTreeSet;
     use std::time::{Duration, Instant};
 
+    use super::support::aloud::not_tried;
+    use super::support::http::Connection;
     use super::support::mcp::{Answer, Call, Era, run};
     use super::support::processes::{assert_gone, descendants, eventually};
     use super::support::server::{Server, shared};
@@ -154,7 +156,7 @@ mod tests {
     #[test]
     fn live_runs_never_share_a_host_id() {
         if !nix::unistd::geteuid().is_root() {
-            eprintln!("not tried: rootless runs share the user's one id, as docs/design.md says");
+            not_tried("rootless runs share the user's one id, as SECURITY.md says");
             return;
         }
         let ids = ids_of_live_runs(&Server::start(&[]));
@@ -166,29 +168,34 @@ mod tests {
 
     #[test]
     fn more_runs_than_places_wait_their_turn() {
-        let server = Server::start(&["--max-runs", "2"]);
-        let supervisor = server.supervisor();
-        run(server.address, "print(1)").expect("ok");
-        let idle = descendants(supervisor.pid).len();
-        let most = std::sync::atomic::AtomicUsize::new(0);
-        let over = std::sync::atomic::AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !over.load(std::sync::atomic::Ordering::Relaxed) {
-                    let live = descendants(supervisor.pid).len().saturating_sub(idle);
-                    most.fetch_max(live, std::sync::atomic::Ordering::Relaxed);
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-            });
-            let code = |n| format!("import time\ntime.sleep(0.3)\nprint({n})");
-            for (n, answer) in at_once(&server, 8, code).into_iter().enumerate() {
-                assert_eq!(answer.expect("ok").stdout(), format!("{n}\n"));
-            }
-            over.store(true, std::sync::atomic::Ordering::Relaxed);
-        });
-        // Two live, and up to two that are being emptied: two processes each.
-        let most = most.into_inner();
-        assert!((2..=8).contains(&most), "{most} processes of runs at once");
+        const PLACES: usize = 2;
+        let server = Server::start(&["--max-runs", &PLACES.to_string()]);
+        // The monotonic clock is one for all runs, so they can say themselves who was there when.
+        let code = |_| {
+            "import time\ncame = time.monotonic()\ntime.sleep(0.3)\nprint(came, time.monotonic())"
+                .to_owned()
+        };
+        let times: Vec<(f64, f64)> = at_once(&server, 8, code)
+            .into_iter()
+            .map(|answer| {
+                let answer = answer.expect("ok");
+                let (came, left) = answer.stdout().trim().split_once(' ').expect("two times");
+                (came.parse().expect("seconds"), left.parse().expect("seconds"))
+            })
+            .collect();
+        // The most are there when somebody has just come.
+        let there = |now| times.iter().filter(|(came, left)| (*came..*left).contains(&now)).count();
+        let most = times.iter().map(|(came, _)| there(*came)).max();
+        assert_eq!(most, Some(PLACES), "programs at once: {times:?}");
+    }
+
+    /// A gauge of /metrics.
+    fn metric(server: &Server, name: &str) -> u64 {
+        let mut connection = Connection::open(server.address);
+        connection.send("GET", "/metrics", &[], b"");
+        let text = connection.response().expect("an answer").text().expect("metrics");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name}: {text}")).parse().expect("a number")
     }
 
     #[test]
@@ -200,6 +207,8 @@ mod tests {
         // The queue holds 512; what comes after that is told at once.
         let waiting: Vec<_> =
             (0..540).map(|_| Call::new("print(1)").send(server.address, Era::Modern)).collect();
+        let full = || metric(&server, "primcs_runs_queued") == 512;
+        assert!(eventually(Duration::from_secs(20), full), "the queue never fills");
         let asked = Instant::now();
         let answer = run(server.address, "print(1)").expect("busy");
         assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());

@@ -26,3 +26,7 @@ mod descriptors;
 #[cfg(test)]
 #[path = "halves/floods.rs"]
 mod floods;
+
+#[cfg(test)]
+#[path = "halves/policies.rs"]
+mod policies;

@@ -31,6 +31,7 @@ attempts! {
     change_a_kernel_setting
     change_root
     choose_a_rare_protocol
+    cork_datagrams
     clone_a_mount
     enter_a_namespace
     gain_privilege_by_exec
@@ -87,6 +88,10 @@ attempts! {
 #[cfg(test)]
 #[path = "isolation/attempt.rs"]
 mod attempt;
+
+#[cfg(test)]
+#[path = "isolation/barriers.rs"]
+mod barriers;
 
 #[cfg(test)]
 #[path = "isolation/views.rs"]

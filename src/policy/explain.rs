@@ -13,11 +13,13 @@ mod seccomp;
 use super::Policy;
 use super::reason::Reason;
 use super::seccomp::Call;
+use seccomp::one_call;
 
 /// A name that `explain` knows nothing about.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{name:?} is neither a part of the policy nor a system call; ask for {}, or for a call such as \"clone\"",
+    "{name:?} is nothing that the policy names; ask for {}, or for a system call (\"clone\"), a limit \
+     (\"memory.max\"), a path (\"/usr\"), a variable (\"HOME\") or a tool (\"git\")",
     PARTS.map(|(part, _)| part).join(", ")
 )]
 pub struct UnknownName {
@@ -25,16 +27,25 @@ pub struct UnknownName {
     pub name: String,
 }
 
-/// The whole policy, or one part of it, or what one system call gets.
+/// The whole policy, or one part of it, or what it says about one call, limit, path or other name.
 pub fn explain(policy: &Policy, name: Option<&str>) -> Result<String, UnknownName> {
     let Some(name) = name else { return Ok(whole(policy)) };
     if let Some((_, part)) = PARTS.iter().find(|(own, _)| *own == name) {
         return Ok(part(policy).finish());
     }
-    match Call::named(name) {
-        Some(call) => Ok(seccomp::one_call(policy, call).finish()),
-        None => Err(UnknownName { name: name.to_owned() }),
-    }
+    // A name may be both: `umask` is a call and a setting.
+    let mut found = Call::named(name).map_or_else(Text::default, |call| one_call(policy, call));
+    let settled = settled_by(name);
+    found.append(limits::explain(&policy.limits).about(settled));
+    found.append(process::explain(&policy.process).about(settled));
+    found.append(mounts::explain(&policy.mounts).about(settled));
+    if found.0.is_empty() { Err(UnknownName { name: name.to_owned() }) } else { Ok(found.finish()) }
+}
+
+/// The entry that decides over a name which the files need not write out.
+fn settled_by(name: &str) -> &str {
+    let is_capability = name.to_ascii_uppercase().parse::<caps::Capability>().is_ok();
+    if is_capability { "capabilities" } else { name }
 }
 
 fn whole(policy: &Policy) -> String {
@@ -80,37 +91,88 @@ const PARTS: [(&str, Part); 5] = [
 
 /// Text in the making, line by line: Markdown that reads well on a terminal too.
 #[derive(Debug, Default)]
-struct Text(Vec<String>);
+struct Text(Vec<Line>);
+
+#[derive(Debug)]
+enum Line {
+    Heading { level: usize, title: String },
+    Item { name: String, text: String },
+    Paragraph(String),
+}
 
 impl Text {
     fn heading(&mut self, level: usize, title: &str) {
         if !self.0.is_empty() {
-            self.0.push(String::new());
+            self.paragraph("");
         }
-        self.0.push(format!("{} {title}", "#".repeat(level)));
+        self.0.push(Line::Heading { level, title: title.to_owned() });
     }
 
     fn paragraph(&mut self, text: &str) {
-        self.0.push(text.to_owned());
+        self.0.push(Line::Paragraph(text.to_owned()));
     }
 
     fn item(&mut self, name: &str, value: &str, reason: &Reason) {
         let space = if value.is_empty() { "" } else { " " };
-        self.0.push(format!("- {name}{space}{value}: {reason}"));
+        let text = format!("- {name}{space}{value}: {reason}");
+        self.0.push(Line::Item { name: name.to_owned(), text });
     }
 
     fn plain_item(&mut self, text: &str) {
-        self.0.push(format!("- {text}"));
+        self.paragraph(&format!("- {text}"));
     }
 
     fn append(&mut self, mut part: Self) {
-        self.0.push(String::new());
+        if part.0.is_empty() {
+            return;
+        }
+        if !self.0.is_empty() {
+            self.paragraph("");
+        }
         self.0.append(&mut part.0);
     }
 
-    fn finish(self) -> String {
-        self.0.join("\n") + "\n"
+    /// The items of this name, each kind below its headings.
+    fn about(self, asked: &str) -> Self {
+        let (mut about, mut above) = (Self::default(), Vec::new());
+        for line in self.0 {
+            match line {
+                Line::Heading { level, title } => {
+                    above.retain(|(higher, _)| *higher < level);
+                    above.push((level, title));
+                }
+                Line::Item { name, text } if is_named(&name, asked) => {
+                    for (level, title) in above.drain(..) {
+                        about.heading(level, &title);
+                    }
+                    about.0.push(Line::Item { name, text });
+                }
+                Line::Item { .. } | Line::Paragraph(_) => {}
+            }
+        }
+        about
     }
+
+    fn finish(self) -> String {
+        let lines = self.0.into_iter().map(|line| match line {
+            Line::Heading { level, title } => format!("{} {title}", "#".repeat(level)),
+            Line::Item { text, .. } | Line::Paragraph(text) => text,
+        });
+        lines.collect::<Vec<_>>().join("\n") + "\n"
+    }
+}
+
+/// An item is named by all it says in code type, and by its parts: `tmpfs size` is `tmpfs.size`,
+/// `rlimit nofile` also `nofile`, `HOME=/home/run` also `HOME`.
+fn is_named(item: &str, asked: &str) -> bool {
+    // Every second piece stands between backticks.
+    item.split('`').skip(1).step_by(2).any(|name| {
+        let variable = name.split_once('=').map(|(variable, _)| variable);
+        name == asked
+            || name.replace(' ', ".") == asked
+            || name.split(' ').any(|word| word == asked)
+            || variable == Some(asked)
+    })
 }
 
 /// Names in code type, separated by spaces.

@@ -27,7 +27,7 @@ pub struct FloorError {
 pub fn check(policy: &Policy) -> Result<(), FloorError> {
     limits::check(&policy.limits)?;
     mounts::check(&policy.mounts)?;
-    process::check(&policy.process)?;
+    process::check(&policy.process, &policy.mounts.run)?;
     filters::check_run(&policy.seccomp_run)?;
     filters::check_server(&policy.seccomp_server)
 }

@@ -33,6 +33,8 @@ pub struct RunLimits {
     pub rlimit: Vec<Rlimit>,
     /// The one tmpfs behind everything writable.
     pub tmpfs: TmpfsLimits,
+    /// Network sockets.
+    pub sockets: SocketLimits,
     /// What the run writes and what is kept of it.
     pub output: OutputLimits,
 }
@@ -92,29 +94,6 @@ pub enum Resource {
     Stack,
 }
 
-impl Resource {
-    /// The number setrlimit(2) takes.
-    #[must_use]
-    pub fn number(self) -> u32 {
-        match self {
-            Self::As => libc::RLIMIT_AS,
-            Self::Core => libc::RLIMIT_CORE,
-            Self::Cpu => libc::RLIMIT_CPU,
-            Self::Data => libc::RLIMIT_DATA,
-            Self::Fsize => libc::RLIMIT_FSIZE,
-            Self::Memlock => libc::RLIMIT_MEMLOCK,
-            Self::Msgqueue => libc::RLIMIT_MSGQUEUE,
-            Self::Nice => libc::RLIMIT_NICE,
-            Self::Nofile => libc::RLIMIT_NOFILE,
-            Self::Nproc => libc::RLIMIT_NPROC,
-            Self::Rtprio => libc::RLIMIT_RTPRIO,
-            Self::Rttime => libc::RLIMIT_RTTIME,
-            Self::Sigpending => libc::RLIMIT_SIGPENDING,
-            Self::Stack => libc::RLIMIT_STACK,
-        }
-    }
-}
-
 impl fmt::Display for Resource {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = format!("{self:?}").to_lowercase();
@@ -130,6 +109,16 @@ pub struct TmpfsLimits {
     pub size: Limit<Bytes>,
     /// All files, directories and links in it.
     pub nr_inodes: Limit<u64>,
+}
+
+/// Sockets hold kernel memory, some of it charged to nobody.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SocketLimits {
+    /// TCP and UDP sockets of all processes together.
+    pub inet: Limit<u64>,
+    /// Largest value of the network namespace's `net.ipv4.tcp_rmem`.
+    pub tcp_rmem: Limit<u64>,
 }
 
 /// What the run writes and what is kept of it.

@@ -31,7 +31,7 @@ pub struct Mounts {
 pub struct Base {
     /// Programs, looked up in `tool_path`; absent ones are skipped and logged.
     pub tool: Vec<ToolGroup>,
-    /// Host directories in which tools are looked for, first match wins; copied into `/usr/bin`.
+    /// Host directories in which tools are looked for, first match wins; each keeps its path.
     pub tool_path: ToolPath,
     /// Whole directories; absent ones are skipped and logged.
     pub tree: Vec<Tree>,
@@ -90,7 +90,7 @@ pub struct LibraryGroup {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PythonTree {
-    /// Names directly in the standard library's directory that are left out.
+    /// Names that are left out of the standard library, wherever they occur.
     pub skip: Vec<SkippedPart>,
     /// What is copied.
     pub reason: Reason,
@@ -131,36 +131,24 @@ pub enum EtcContent {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Root {
-    /// Mounts, in the order they are made; the first is `/` itself.
-    pub mount: Vec<RootMount>,
-    /// Symbolic links.
+    /// `/` itself: a tmpfs of our own, holding only mount points, links and device nodes.
+    pub tmpfs: RootMount,
+    /// How each directory at the top of the private copy is shown at the same path.
+    pub base: RootMount,
+    /// Symbolic links below `/dev`; those at the top of the root are the copy's.
     pub link: Vec<Link>,
     /// Device nodes, each a bind of the host's node of the same name.
     pub device: Vec<Device>,
 }
 
-/// One mount of the template root.
+/// One kind of mount of the template root.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RootMount {
-    /// Where in the run.
-    pub target: RootPath,
-    /// What is mounted.
-    pub kind: RootMountKind,
-    /// How.
+    /// How it is mounted.
     pub flags: Vec<MountFlag>,
     /// Why it is there.
     pub reason: Reason,
-}
-
-/// What a mount of the template root shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RootMountKind {
-    /// A tmpfs of our own, holding only mount points, links and device nodes.
-    Tmpfs,
-    /// The directory of the same path in the private copy.
-    Base,
 }
 
 /// Mount flags, by the kernel's words.
@@ -175,19 +163,6 @@ pub enum MountFlag {
     Nodev,
     /// Nothing below it can be executed.
     Noexec,
-}
-
-impl MountFlag {
-    /// `MOUNT_ATTR_*` of `mount_setattr(2)` and `fsmount(2)`.
-    #[must_use]
-    pub fn attribute(self) -> u64 {
-        match self {
-            Self::Ro => 1,
-            Self::Nosuid => 2,
-            Self::Nodev => 4,
-            Self::Noexec => 8,
-        }
-    }
 }
 
 /// A symbolic link.
@@ -228,7 +203,7 @@ pub struct RunMounts {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunDirectory {
-    /// Its name in the tmpfs.
+    /// Its name in the tmpfs; the script goes into `workspace`, the interpreter's link into `venv`.
     pub name: FileName,
     /// Where the run sees it.
     pub target: RootPath,
@@ -243,7 +218,7 @@ pub struct RunDirectory {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProcView {
-    /// How it is mounted.
+    /// How it is mounted: with all flags, the floor sees to it.
     pub flags: Vec<MountFlag>,
     /// Top-level entries that stay visible; every other one that is not a process is covered.
     pub show: Vec<ProcEntry>,
@@ -252,13 +227,6 @@ pub struct ProcView {
 }
 
 impl ProcView {
-    /// Whether a top-level entry of `/proc` stays visible.
-    #[must_use]
-    pub fn shows(&self, name: &str) -> bool {
-        let is_process = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
-        is_process || self.show.iter().any(|entry| entry.name() == name)
-    }
-
     /// The leaves of `/proc/sys` that stay visible, as paths below it.
     pub fn sys_leaves(&self) -> impl Iterator<Item = &str> {
         self.show.iter().filter_map(|entry| entry.path.as_str().strip_prefix("sys/"))
@@ -273,12 +241,6 @@ pub struct ProcEntry {
     pub path: RelativePath,
     /// Who reads it.
     pub reason: Reason,
-}
-
-impl ProcEntry {
-    fn name(&self) -> &str {
-        self.path.as_str().split('/').next().unwrap_or_default()
-    }
 }
 
 impl TryFrom<EtcText> for EtcFile {

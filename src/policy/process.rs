@@ -22,7 +22,7 @@ pub struct Process {
     /// Its whole environment; nothing of the host's comes through.
     pub environment: Vec<Variable>,
     /// The second wall around files, where the kernel has it.
-    pub landlock: Landlock,
+    pub landlock: RunLandlock,
     /// The server's own confinement.
     pub server: ServerProcess,
 }
@@ -51,22 +51,6 @@ pub enum NamespaceKind {
     Cgroup,
 }
 
-impl NamespaceKind {
-    /// The flag of clone(2) and unshare(2).
-    #[must_use]
-    pub fn clone_flag(self) -> i32 {
-        match self {
-            Self::User => libc::CLONE_NEWUSER,
-            Self::Mount => libc::CLONE_NEWNS,
-            Self::Pid => libc::CLONE_NEWPID,
-            Self::Network => libc::CLONE_NEWNET,
-            Self::Ipc => libc::CLONE_NEWIPC,
-            Self::Uts => libc::CLONE_NEWUTS,
-            Self::Cgroup => libc::CLONE_NEWCGROUP,
-        }
-    }
-}
-
 /// Who the program is, seen from inside.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -77,7 +61,7 @@ pub struct Identity {
     pub gid: Setting<u32>,
     /// Host name of the uts namespace.
     pub hostname: Setting<String>,
-    /// Working directory.
+    /// Working directory, one of those that a run can write.
     pub directory: Setting<RootPath>,
     /// File mode creation mask, in octal.
     pub umask: Setting<Octal>,
@@ -99,7 +83,7 @@ pub struct Privilege {
     pub new_session_keyring: Setting<bool>,
 }
 
-/// Bits of `PR_SET_SECUREBITS`; each is locked as it is set.
+/// Bits of `PR_SET_SECUREBITS`, all of them set and locked; the floor sees to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the kernel's own names; capabilities(7) says what they mean")]
@@ -108,19 +92,6 @@ pub enum Securebit {
     NoSetuidFixup,
     KeepCapsLocked,
     NoCapAmbientRaise,
-}
-
-impl Securebit {
-    /// The bit and its lock; of "keep capabilities" the lock alone, so that it stays off.
-    #[must_use]
-    pub fn bits(self) -> u32 {
-        match self {
-            Self::Noroot => 0b11,
-            Self::NoSetuidFixup => 0b11 << 2,
-            Self::KeepCapsLocked => 0b10 << 4,
-            Self::NoCapAmbientRaise => 0b11 << 6,
-        }
-    }
 }
 
 /// One environment variable.
@@ -135,7 +106,29 @@ pub struct Variable {
     pub reason: Reason,
 }
 
-/// Landlock rules: what is not granted here is refused.
+/// Landlock rules of a run: what is not granted here is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunLandlock {
+    /// What is granted beneath every directory of the private copy, wherever its interpreter lies.
+    pub base: LandlockBase,
+    /// What else is granted.
+    pub rule: Vec<LandlockRule>,
+    /// Why there is a second wall.
+    pub reason: Reason,
+}
+
+/// Rights beneath the directories of the private copy.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LandlockBase {
+    /// What is granted there.
+    pub rights: Vec<LandlockRight>,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Landlock rules of the server: what is not granted here is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Landlock {
@@ -231,16 +224,6 @@ impl LandlockRight {
         }
     }
 
-    /// Whether the right means anything on a path that is not a directory; the kernel refuses a
-    /// rule on a file that grants another one.
-    #[must_use]
-    pub fn is_for_files(self) -> bool {
-        matches!(
-            self,
-            Self::Execute | Self::WriteFile | Self::ReadFile | Self::Truncate | Self::IoctlDev
-        )
-    }
-
     /// The bits of some rights that a kernel of this ABI knows.
     #[must_use]
     pub fn bits(rights: &[Self], abi: u32) -> u64 {
@@ -250,6 +233,9 @@ impl LandlockRight {
             .fold(0, |all, right| all | right.bit())
     }
 }
+
+/// Where the server reads back that each of its threads is confined.
+pub const SERVER_THREADS: &str = "/proc/self/task";
 
 /// The server's own confinement, after start.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -314,16 +300,5 @@ mod tests {
             "a right the kernel does not know is left out"
         );
         assert_eq!(LandlockRight::bits(&LandlockRight::ALL, 1), (1 << 13) - 1);
-    }
-
-    #[test]
-    fn all_securebits_together_are_the_locked_set() {
-        let all = [
-            Securebit::Noroot,
-            Securebit::NoSetuidFixup,
-            Securebit::KeepCapsLocked,
-            Securebit::NoCapAmbientRaise,
-        ];
-        assert_eq!(all.iter().fold(0, |bits, bit| bits | bit.bits()), 0xef);
     }
 }

@@ -6,7 +6,7 @@ import sys
 from _ast import Expr, Expression
 
 ONLY_AST = 0x400  # ast.PyCF_ONLY_AST, without the price of importing ast
-RESULT, RESULT_BYTES = 3, 64 * 1024
+RESULT = 3
 
 
 def load(path):
@@ -18,15 +18,15 @@ def load(path):
     return compile(tree, path, "exec", dont_inherit=True), last
 
 
-def show(value):
+def show(value, most):
     text = repr(value).encode("utf-8", "replace")
-    if len(text) > RESULT_BYTES:
-        text = text[:RESULT_BYTES].decode("utf-8", "ignore").encode()
+    if len(text) > most:
+        text = text[:most].decode("utf-8", "ignore").encode()
     while text:
         text = text[os.write(RESULT, text):]
 
 
-def main(path):
+def main(path, most):
     os.set_inheritable(RESULT, False)
     sys.stdout.reconfigure(line_buffering=True)
     sys.argv = [path]
@@ -43,7 +43,7 @@ def main(path):
             if value is not None:
                 module.__dict__["_"] = value
                 depth = 2
-                show(value)
+                show(value, most)
     except SystemExit:
         raise
     except BaseException as error:
@@ -56,4 +56,4 @@ def main(path):
         sys.exit(1)
 
 
-main(os.path.join(os.getcwd(), sys.argv[1]))
+main(sys.argv[1], int(sys.argv[2]))

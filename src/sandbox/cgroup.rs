@@ -228,6 +228,14 @@ impl Leaf {
         self.oom.as_ref().map(AsFd::as_fd)
     }
 
+    /// Makes [`Leaf::oom_event`] wait for the next one.
+    pub fn take_oom_event(&self) {
+        if let Some(event) = &self.oom {
+            // EAGAIN: taken already.
+            let _ = event.read();
+        }
+    }
+
     /// Processes that the kernel killed for want of memory.
     pub fn oom_kills(&self) -> Result<u64, CgroupError> {
         match (self.layout, self.directory(Controller::Memory), self.directory(Controller::Unified))

@@ -55,9 +55,9 @@ fn confine_and_wait(
     say(control, &FromInit::Hello)?;
     let handed = wait_for_go(control)?;
 
-    let id = plan.id_inside;
-    setresgid(Gid::from_raw(id), Gid::from_raw(id), Gid::from_raw(id)).in_step("setresgid")?;
-    setresuid(Uid::from_raw(id), Uid::from_raw(id), Uid::from_raw(id)).in_step("setresuid")?;
+    let (uid, gid) = (Uid::from_raw(plan.uid), Gid::from_raw(plan.gid));
+    setresgid(gid, gid, gid).in_step("setresgid")?;
+    setresuid(uid, uid, uid).in_step("setresuid")?;
     // Changing ids has cleared the death signal and made us dumpable or not as the host is set.
     prctl::set_pdeathsig(Signal::SIGKILL).in_step("prctl PR_SET_PDEATHSIG")?;
     prctl::set_dumpable(!weaken::stands("dumpable")).in_step("prctl PR_SET_DUMPABLE")?;

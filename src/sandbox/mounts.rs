@@ -29,7 +29,8 @@ pub fn mount_run(plan: &SandboxPlan, workspace: OwnedFd) -> Result<(), StepFailu
         bind(&from, Path::new(&writable.target)).in_step(&format!("mount {}", writable.target))?;
     }
     umount2(STAGING, MntFlags::MNT_DETACH).in_step("umount staging")?;
-    nix::unistd::chdir("/workspace").in_step("chdir /workspace")
+    let directory = plan.directory.as_str();
+    nix::unistd::chdir(directory).in_step(&format!("chdir {directory}"))
 }
 
 fn mount_proc(plan: &SandboxPlan) -> Result<(), StepFailure> {
@@ -41,6 +42,9 @@ fn mount_proc(plan: &SandboxPlan) -> Result<(), StepFailure> {
         None::<&str>,
     )
     .in_step("mount /proc")?;
+    if weaken::stands("sockets") && weaken::stands("network") {
+        bound_tcp_buffers(plan.tcp_rmem)?;
+    }
     if weaken::stands("proc_masks") {
         cover_proc(plan)?;
     }
@@ -49,6 +53,19 @@ fn mount_proc(plan: &SandboxPlan) -> Result<(), StepFailure> {
             .in_step("make /proc read-only")?;
     }
     Ok(())
+}
+
+/// What waits in a connection that was not accepted is charged to nobody, so it is kept small, in
+/// this run's network namespace alone.
+fn bound_tcp_buffers(most: u64) -> Result<(), StepFailure> {
+    let file = "/proc/sys/net/ipv4/tcp_rmem";
+    let values = format!("4096 {usual} {most}", usual = most.min(32_768));
+    fs::write(file, &values).in_step("set tcp_rmem")?;
+    let found = fs::read_to_string(file).in_step("read tcp_rmem back")?;
+    if found.split_whitespace().eq(values.split(' ')) {
+        return Ok(());
+    }
+    Err(StepFailure { step: "tcp_rmem was not set".to_owned(), errno: libc::EPERM })
 }
 
 /// Covers every top-level entry that is neither a process nor on the list, so that what a newer

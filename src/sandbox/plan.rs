@@ -8,16 +8,22 @@ use serde::{Deserialize, Serialize};
 /// What is the same for every run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SandboxPlan {
-    /// User and group id inside a run.
-    pub id_inside: u32,
+    /// User id inside a run.
+    pub uid: u32,
+    /// Group id inside a run.
+    pub gid: u32,
     /// Host name inside a run.
     pub hostname: String,
+    /// Where the program starts.
+    pub directory: String,
     /// File mode creation mask.
     pub umask: u32,
     /// Kernel name and value of each resource limit.
     pub rlimits: Vec<Rlimit>,
     /// Top-level entries of `/proc` that stay visible; every other one is masked.
     pub proc_visible: Vec<String>,
+    /// Most bytes that may wait in one TCP socket.
+    pub tcp_rmem: u64,
     /// Files below `/proc/sys` of which a run sees a copy; nothing else of it is there.
     pub proc_sys_leaves: Vec<String>,
     /// Directories of the run's tmpfs, and where each is mounted.

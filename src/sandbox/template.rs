@@ -23,6 +23,9 @@ use crate::sys::wait;
 
 /// Where the whole copy is mounted while its directories are bound.
 const SHOWN: &str = "/base";
+/// Where a tree of nothing but mount points lies meanwhile: an interpreter of `/home` must not hide
+/// the one of a run's own home.
+const SHAPE: &str = "/shape";
 
 /// What the template is made of.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -89,22 +92,31 @@ pub fn build_and_enter(plan: &TemplatePlan) -> Result<(), StepFailure> {
 /// can read where its mounts come from, and a plain bind would tell it the host's path.
 fn show_base(plan: &TemplatePlan) -> Result<(), StepFailure> {
     let root = plan.build_at.as_path();
-    let (staging, shown) = (inside(root, STAGING), inside(root, SHOWN));
+    let [staging, shown, shape] = [STAGING, SHOWN, SHAPE].map(|path| inside(root, path));
     bind(&plan.base, &staging).in_step("bind private copy")?;
     make_directory(root, SHOWN)?;
+    make_directory(root, SHAPE)?;
+    mount(Some("tmpfs"), &shape, Some("tmpfs"), MsFlags::MS_NOSUID, Some("size=1m,mode=755"))
+        .in_step("mount tree of mount points")?;
+    for target in &plan.mount_points {
+        make_directory(&shape, target)?;
+    }
     chdir(root).in_step("chdir template")?;
     // An overlay without an upper layer wants two lower ones.
-    let layers = format!("lowerdir={}:{}", relative(STAGING), relative(EMPTY));
+    let layers = format!("lowerdir={}:{}", relative(STAGING), relative(SHAPE));
     let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     mount(Some("base"), &shown, Some("overlay"), flags, Some(layers.as_str()))
         .in_step("mount overlay of private copy")?;
     for (path, attributes) in &plan.binds {
         bind_base(plan, path, *attributes)?;
     }
-    for temporary in [&shown, &staging] {
+    for temporary in [&shown, &staging, &shape] {
         umount2(temporary, MntFlags::MNT_DETACH).in_step("detach private copy")?;
     }
-    fs::remove_dir(&shown).in_step("remove mount point")
+    for made in [&shown, &shape] {
+        fs::remove_dir(made).in_step("remove mount point")?;
+    }
+    Ok(())
 }
 
 /// Binds one directory of the private copy.

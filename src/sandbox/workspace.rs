@@ -13,7 +13,7 @@ use nix::unistd::{fchownat, symlinkat};
 
 use super::plan::Writable;
 use super::weaken;
-use crate::sys::mount::{NO_DEVICES, NO_SETUID, new_tmpfs};
+use crate::sys::mount::new_tmpfs;
 
 /// Name of the script that a run executes, in its working directory.
 pub const SCRIPT: &str = "script.py";
@@ -25,6 +25,8 @@ pub struct WorkspacePlan {
     pub size: u64,
     /// Files and directories.
     pub inodes: u64,
+    /// Mount attributes, of the tmpfs and so of every directory attached from it.
+    pub attributes: u64,
     /// Directories at its top.
     pub writable: Vec<Writable>,
     /// Interpreter inside a run.
@@ -43,7 +45,7 @@ impl WorkspacePlan {
         if weaken::stands("tmpfs_inodes") {
             options.push((c"nr_inodes", self.inodes.to_string()));
         }
-        let root = new_tmpfs(&options, NO_SETUID | NO_DEVICES)?;
+        let root = new_tmpfs(&options, self.attributes)?;
         let tree = Tree { owner };
         for writable in &self.writable {
             tree.directory(root.as_fd(), &writable.directory, writable.mode)?;

@@ -118,7 +118,7 @@ pub(super) struct DoctorArguments {
 pub(super) enum PolicyCommand {
     /// Print the policy in force with its reasons
     Explain {
-        /// Only what concerns this call, limit or mount
+        /// Only what concerns this: a system call, limit, path, variable, tool, or part of the policy
         name: Option<String>,
         /// Folder whose files replace those of the built-in policy
         #[arg(long, value_name = "DIR", env = "PRIMCS_POLICY")]

@@ -61,7 +61,9 @@ pub(super) fn with_runtime<T, F>(
 where
     F: Future<Output = T>,
 {
-    self_confine::restrict_files(connected.welcome.landlock_abi.is_some())?;
+    let kernel_has_landlock = connected.welcome.landlock_abi.is_some();
+    let granted = &connected.policy.process.server.landlock;
+    self_confine::restrict_files(granted, kernel_has_landlock)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .max_blocking_threads(BLOCKING_THREADS)

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::fs::File;
-use std::io::{self, IsTerminal as _, Read as _, Write};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -11,13 +11,14 @@ use serde_json::{Map, Value};
 
 use super::Failure;
 use super::arguments::RunArguments;
-use super::assemble::{self, Assembled};
+use super::assemble::{self, Assembled, whole};
 use super::host::Host;
-use super::live::{Decoder, LiveOutput, Piece, Text};
+use super::live::LiveOutput;
 use super::log::Usual;
-use super::output::Stream;
 use super::principal::Principal;
+use super::printed::{print, unless_reader_left};
 use super::result::{RunResult, Status};
+use super::screen::Screen;
 use super::terminal::TerminalFilter;
 use super::tool;
 
@@ -32,6 +33,10 @@ pub(super) enum RunError {
         #[source]
         source: io::Error,
     },
+    #[error("{what} is not UTF-8 text; save it as UTF-8")]
+    NotText { what: String },
+    #[error("{what} has more than {MOST_SOURCE_BYTES} bytes; it cannot be a program for one run")]
+    TooLarge { what: String },
     #[error("{message}. {next}")]
     Refused { message: String, next: String },
     #[error("cannot write what the program wrote")]
@@ -53,12 +58,13 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let ready = began.elapsed();
     let style = Style { json: arguments.json, raw: arguments.raw };
     let timeout = arguments.timeout;
-    let result =
+    let shown =
         assemble::with_runtime(connected, |assembled| one_run(assembled, code, timeout, style))??;
     if arguments.timings {
-        say_timings(ready, began.elapsed(), &result).map_err(RunError::Write)?;
+        let said = say_timings(ready, began.elapsed(), &shown.result);
+        unless_reader_left(said).map_err(RunError::Write)?;
     }
-    Ok(exit_code(&result))
+    Ok(shown.exit_code())
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -103,13 +109,20 @@ fn read_source(source: Source) -> Result<String, RunError> {
     match source {
         Source::Text(text) => Ok(text),
         Source::File { what, file } => {
-            let mut text = String::new();
-            file.take(MOST_SOURCE_BYTES)
-                .read_to_string(&mut text)
-                .map_err(|source| RunError::Unreadable { what, source })?;
-            Ok(text)
+            let mut bytes = Vec::new();
+            match file.take(MOST_SOURCE_BYTES + 1).read_to_end(&mut bytes) {
+                Err(source) => Err(RunError::Unreadable { what, source }),
+                Ok(_) if bytes.len() > whole(MOST_SOURCE_BYTES) => Err(RunError::TooLarge { what }),
+                Ok(_) => String::from_utf8(bytes).map_err(|_| RunError::NotText { what }),
+            }
         }
     }
+}
+
+/// A run that is over, and whether somebody watched it to its end.
+struct Shown {
+    result: RunResult,
+    reader_left: bool,
 }
 
 async fn one_run(
@@ -117,7 +130,7 @@ async fn one_run(
     code: String,
     timeout: Option<u64>,
     style: Style,
-) -> Result<RunResult, RunError> {
+) -> Result<Shown, RunError> {
     let Assembled { runner, rules, .. } = assembled;
     let mut fields = Map::new();
     fields.insert("code".to_owned(), Value::String(code));
@@ -127,122 +140,32 @@ async fn one_run(
     let call = tool::parse(&fields, &rules)
         .map_err(|error| RunError::Refused { message: error.message, next: error.next })?;
     let live = if style.json { LiveOutput::unwatched() } else { LiveOutput::watched() };
+    let unwanted = runner.shutdown.child_token();
     // Writing may block for as long as a pager likes, so it has a thread of its own.
     let showing = tokio::task::spawn_blocking({
         let (live, handle) = (live.clone(), tokio::runtime::Handle::current());
-        move || Screen::new(style.raw).show_all(&live, &handle)
+        let unwanted = unwanted.clone();
+        move || {
+            let shown = Screen::new(style.raw).show_all(&live, &handle);
+            // A run whose output nobody can get is of no use to anybody.
+            shown.inspect_err(|_| unwanted.cancel())
+        }
     });
-    let interrupted = runner.shutdown.clone();
-    let result = runner.run(call, &Principal::local(), &live, &interrupted).await;
-    match showing.await {
-        Ok(shown) => shown.map_err(RunError::Write)?,
+    let result = runner.run(call, &Principal::local(), &live, &unwanted).await;
+    let reader_left = match showing.await {
+        Ok(Ok(())) => false,
+        Ok(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => true,
+        Ok(Err(error)) => return Err(RunError::Write(error)),
         Err(error) => return Err(RunError::Write(io::Error::other(error))),
-    }
-    if style.json {
-        let json = serde_json::to_string_pretty(&result).map_err(io::Error::other);
-        json.and_then(|json| writeln!(io::stdout(), "{json}")).map_err(RunError::Write)?;
-    } else {
-        say_verdict(&result).map_err(RunError::Write)?;
-    }
-    Ok(result)
-}
-
-/// Where live output goes.
-struct Screen {
-    stdout: Sink,
-    stderr: Sink,
-    decoder: Decoder,
-    shown: [u64; 2],
-    missing: u64,
-}
-
-/// Bytes as they are, or made harmless for a terminal.
-enum Sink {
-    Raw,
-    Terminal(TerminalFilter),
-}
-
-impl Sink {
-    fn new(raw: bool, terminal: bool) -> Self {
-        if raw || !terminal { Self::Raw } else { Self::Terminal(TerminalFilter::default()) }
-    }
-}
-
-impl Screen {
-    fn new(raw: bool) -> Self {
-        Self {
-            stdout: Sink::new(raw, io::stdout().is_terminal()),
-            stderr: Sink::new(raw, io::stderr().is_terminal()),
-            decoder: Decoder::default(),
-            shown: [0; 2],
-            missing: 0,
-        }
-    }
-
-    fn show_all(mut self, live: &LiveOutput, handle: &tokio::runtime::Handle) -> io::Result<()> {
-        while let Some(piece) = handle.block_on(live.next()) {
-            self.note_gap(&piece);
-            self.show(&piece)?;
-        }
-        for text in self.decoder.finish() {
-            self.show_text(&text)?;
-        }
-        if self.missing > 0 {
-            writeln!(
-                io::stderr(),
-                "primcs: {} bytes came too fast and are not shown",
-                self.missing
-            )?;
-        }
-        Ok(())
-    }
-
-    fn note_gap(&mut self, piece: &Piece) {
-        let [stdout, stderr] = &mut self.shown;
-        let shown = match piece.stream {
-            Stream::Stdout => stdout,
-            Stream::Stderr => stderr,
-        };
-        self.missing += piece.offset.saturating_sub(*shown);
-        *shown = piece.offset + u64::try_from(piece.bytes.len()).unwrap_or(u64::MAX);
-    }
-
-    fn show(&mut self, piece: &Piece) -> io::Result<()> {
-        let sink = match piece.stream {
-            Stream::Stdout => &self.stdout,
-            Stream::Stderr => &self.stderr,
-        };
-        if matches!(sink, Sink::Raw) {
-            return write_to(piece.stream, &piece.bytes);
-        }
-        match self.decoder.decode(piece) {
-            Some(text) => self.show_text(&text),
-            None => Ok(()),
-        }
-    }
-
-    fn show_text(&mut self, text: &Text) -> io::Result<()> {
-        let sink = match text.stream {
-            Stream::Stdout => &mut self.stdout,
-            Stream::Stderr => &mut self.stderr,
-        };
-        match sink {
-            Sink::Raw => write_to(text.stream, text.string.as_bytes()),
-            Sink::Terminal(filter) => write_to(text.stream, filter.pass(&text.string).as_bytes()),
-        }
-    }
-}
-
-fn write_to(stream: Stream, bytes: &[u8]) -> io::Result<()> {
-    let mut output: Box<dyn Write> = match stream {
-        Stream::Stdout => Box::new(io::stdout()),
-        Stream::Stderr => Box::new(io::stderr()),
     };
-    match output.write_all(bytes).and_then(|()| output.flush()) {
-        // `primcs run ... | head` is no failure of ours.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written,
+    let shown = Shown { result, reader_left };
+    if style.json {
+        let json = serde_json::to_string_pretty(&shown.result).map_err(io::Error::other);
+        json.and_then(|json| print(&(json + "\n"))).map_err(RunError::Write)?;
+    } else if !shown.was_left() {
+        unless_reader_left(say_verdict(&shown.result)).map_err(RunError::Write)?;
     }
+    Ok(shown)
 }
 
 /// What the program itself did not say.
@@ -274,9 +197,21 @@ fn say_timings(ready: Duration, total: Duration, result: &RunResult) -> io::Resu
     )
 }
 
-/// The program's status, 128 + signal, 124 on timeout, 125 when primcs could not run it.
-fn exit_code(result: &RunResult) -> ExitCode {
-    let code = match result.status {
+impl Shown {
+    /// Whether the run ended because nobody reads stdout any more, as with `| head -1`. One that
+    /// had ended by itself by then keeps its own status.
+    fn was_left(&self) -> bool {
+        self.reader_left && self.result.status == Status::Cancelled
+    }
+
+    /// The program's status, 128 + signal, 124 on timeout, 125 when primcs could not run it.
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::from(if self.was_left() { READER_LEFT } else { status_of(&self.result) })
+    }
+}
+
+fn status_of(result: &RunResult) -> u8 {
+    match result.status {
         Status::Ok => 0,
         Status::Timeout => 124,
         Status::Error
@@ -289,9 +224,11 @@ fn exit_code(result: &RunResult) -> ExitCode {
             (None, None) => FAILED,
         },
         Status::Busy | Status::Rejected | Status::SandboxFailed => FAILED,
-    };
-    ExitCode::from(code)
+    }
 }
+
+/// What a shell says of a program that SIGPIPE has ended.
+const READER_LEFT: u8 = 128 + 13;
 
 /// As `timeout(1)` and `docker run` use it.
 pub(super) const FAILED: u8 = 125;

@@ -2,12 +2,11 @@
 //! has it confine one run. Exit status 0 means that a run can be confined here.
 #![forbid(unsafe_code)]
 
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use crate::wire::Welcome;
+use crate::wire::{LimitsInForce, Welcome};
 
 use super::Failure;
 use super::arguments::DoctorArguments;
@@ -15,6 +14,7 @@ use super::assemble;
 use super::health::{self, Probe};
 use super::host::{Host, HostError};
 use super::log::Usual;
+use super::printed;
 use super::supervisor_client::ConnectError;
 
 pub(super) fn run(arguments: &DoctorArguments) -> Result<ExitCode, Failure> {
@@ -38,9 +38,8 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<ExitCode, Failure> {
 }
 
 fn show(json: bool, report: &Value, text: &str, ready: bool) -> Result<ExitCode, Failure> {
-    let written =
-        if json { writeln!(io::stdout(), "{report}") } else { write!(io::stdout(), "{text}") };
-    written.map_err(Failure::Write)?;
+    let json = json.then(|| format!("{report}\n"));
+    printed::print(json.as_deref().unwrap_or(text)).map_err(Failure::Write)?;
     Ok(if ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -59,17 +58,7 @@ fn text(welcome: &Welcome, probe: &Probe) -> String {
             "interpreter  Python {} at {}",
             welcome.interpreter.version, welcome.interpreter.path
         ),
-        format!(
-            "each run     {} ms, {} bytes of memory, {} processes, {} millicores, {} bytes and {} \
-             files of disk, {} open files",
-            limits.wall_ms,
-            limits.memory_bytes,
-            limits.pids,
-            limits.cpu_millicores,
-            limits.disk_bytes,
-            limits.disk_inodes,
-            limits.open_files
-        ),
+        format!("each run     {}", each_run(limits)),
         format!("at once      {} runs", welcome.max_runs),
         format!("policy       {}", welcome.policy_digest),
     ];
@@ -79,4 +68,45 @@ fn text(welcome: &Welcome, probe: &Probe) -> String {
         Some(failure) => format!("FAILED       {failure}"),
     });
     lines.join("\n") + "\n"
+}
+
+/// The numbers that hold, and what has none.
+fn each_run(limits: &LimitsInForce) -> String {
+    let unless_soft = |value: Option<u64>, what: &str| {
+        value.map_or_else(|| format!("{what} NOT LIMITED"), |value| format!("{value} {what}"))
+    };
+    format!(
+        "{} ms, {}, {}, {}, {} bytes and {} files of disk, {} open files",
+        limits.wall_ms,
+        unless_soft(limits.memory_bytes, "bytes of memory"),
+        unless_soft(limits.pids, "processes"),
+        unless_soft(limits.cpu_millicores, "millicores"),
+        limits.disk_bytes,
+        limits.disk_inodes,
+        limits.open_files
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_that_nobody_enforces_shows_no_number() {
+        let mut limits = LimitsInForce {
+            hard: true,
+            wall_ms: 60_000,
+            memory_bytes: Some(1 << 30),
+            pids: Some(128),
+            cpu_millicores: Some(1000),
+            disk_bytes: 1 << 29,
+            disk_inodes: 65_536,
+            open_files: 1024,
+        };
+        assert!(each_run(&limits).contains("1073741824 bytes of memory, 128 processes, 1000 mill"));
+        (limits.memory_bytes, limits.pids, limits.cpu_millicores) = (None, None, None);
+        let soft = each_run(&limits);
+        assert_eq!(soft.matches("NOT LIMITED").count(), 3, "{soft}");
+        assert!(soft.contains("60000 ms") && soft.contains("1024 open files"), "{soft}");
+    }
 }

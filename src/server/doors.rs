@@ -93,7 +93,7 @@ async fn serve_http(
     let Assembled { settings, policy, runner, rules } = assembled;
     let shutdown = runner.shutdown.clone();
     let supervisor = runner.supervisor.clone();
-    let screen = first_screen::text(address, settings.public_url.as_deref(), &runner.welcome);
+    let screen = first_screen::text(address, &settings, &runner.welcome);
     tracing::info!(
         %address,
         policy = runner.welcome.policy_digest,

@@ -46,6 +46,14 @@ impl CallError {
         )
     }
 
+    pub(super) fn code_with_nul(line: usize) -> Self {
+        Self::new(
+            "code.nul",
+            format!("the code has a NUL character in line {line}, which Python does not read"),
+            "Remove it; in a string write \\0 instead.",
+        )
+    }
+
     pub(super) fn busy(retry_after_ms: u64) -> Self {
         Self::new(
             "server.busy",
@@ -66,18 +74,24 @@ impl CallError {
         )
     }
 
-    pub(super) fn out_of_memory(memory_bytes: u64) -> Self {
+    pub(super) fn out_of_memory(memory_bytes: Option<u64>) -> Self {
+        let most =
+            memory_bytes.map_or_else(|| "there was".to_owned(), |most| format!("{most} bytes"));
         Self::new(
             "limit.memory",
-            format!("the program needed more than {memory_bytes} bytes of memory"),
-            "Work on smaller pieces. Files in /workspace and /tmp count as memory.",
+            format!(
+                "the program needed more memory than {most}, or held too many network sockets, which are memory too"
+            ),
+            "Work on smaller pieces; close sockets. Files in /workspace and /tmp count as memory.",
         )
     }
 
     pub(super) fn output_limit(most: u64) -> Self {
         Self::new(
             "limit.output",
-            format!("the program wrote more than {most} bytes to stdout and stderr"),
+            format!(
+                "the program wrote more than {most} bytes to stdout, stderr and descriptor 3 (the last value) together"
+            ),
             "Print less; write bulk data to a file in output/.",
         )
     }

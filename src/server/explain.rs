@@ -1,7 +1,6 @@
 //! `primcs policy` and `primcs config`: print and check, nothing is started.
 #![forbid(unsafe_code)]
 
-use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -12,6 +11,7 @@ use super::Failure;
 use super::arguments::{ConfigCommand, PolicyCommand};
 use super::host::{self, HostError};
 use super::policy_files;
+use super::printed;
 
 pub(super) fn policy(command: &PolicyCommand) -> Result<ExitCode, Failure> {
     match command {
@@ -82,10 +82,8 @@ fn defaults(root: bool) -> Settings {
 }
 
 fn print(text: &str) -> Result<ExitCode, Failure> {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Write(error)),
-        _ => Ok(ExitCode::SUCCESS),
-    }
+    printed::print(text).map_err(Failure::Write)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Every setting, commented out, with its default or an example.
@@ -130,13 +128,21 @@ const DEFAULT_FILE: &str = r#"# primcs.toml. A flag wins over PRIMCS_* in the en
 #log = "info"
 
 [results]
-# Clients that drop images when structured content stands beside them.
+# Clients that drop images when structured content stands beside them. No effect yet: it takes
+# effect when results have images.
 #content_only_clients = ["claude-code"]
 "#;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_no_effect_yet_says_so_above_it() {
+        let (above, _) = DEFAULT_FILE.split_once("#content_only_clients").unwrap();
+        assert!(above.ends_with("when results have images.\n") && above.contains("No effect yet"));
+        assert!(Settings::parse("[results]\ncontent_only_clients = [\"x\"]").is_ok());
+    }
 
     #[test]
     fn the_default_file_names_every_setting_and_parses_when_uncommented() {

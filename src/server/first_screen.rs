@@ -2,11 +2,14 @@
 #![forbid(unsafe_code)]
 
 use std::net::SocketAddr;
+use std::path::Path;
 
+use crate::settings::Settings;
 use crate::wire::Welcome;
 
 /// As text, for stderr.
-pub(super) fn text(address: SocketAddr, public_url: Option<&str>, welcome: &Welcome) -> String {
+pub(super) fn text(address: SocketAddr, settings: &Settings, welcome: &Welcome) -> String {
+    let public_url = settings.public_url.as_deref();
     let own_url = format!("http://{address}/mcp");
     let url = public_url.unwrap_or(&own_url);
     let urls = match public_url {
@@ -38,18 +41,63 @@ pub(super) fn text(address: SocketAddr, public_url: Option<&str>, welcome: &Welc
         ("runs at once", welcome.max_runs.to_string()),
         ("policy", welcome.policy_digest.chars().take(16).collect()),
     ];
-    let soft = if welcome.limits.hard { "" } else { " --allow-soft-limits" };
     let facts: Vec<_> = lines.iter().map(|(name, value)| format!("  {name:<13} {value}")).collect();
     format!(
         "PRIMCS is ready.\n{}\nPaste into your MCP client:\n  {{\"mcpServers\": {{\"primcs\": \
-         {{\"type\": \"http\", \"url\": \"{url}\"}}}}}}\nTry in another terminal:\n  {} run{soft} -c \
-         'print(2**100)'\n",
+         {{\"type\": \"http\", \"url\": \"{url}\"}}}}}}\nTry in another terminal:\n  {}\n",
         facts.join("\n"),
-        own_name(),
+        command(&own_name(), settings, welcome.limits.hard),
+    )
+}
+
+/// One run in the same way as the server's: another terminal has neither its flags nor its
+/// environment.
+fn command(name: &str, settings: &Settings, hard: bool) -> String {
+    let path = |flag: &str, path: Option<&Path>| {
+        path.map(|path| format!(" {flag} {}", quoted(&path.to_string_lossy()))).unwrap_or_default()
+    };
+    let soft = if hard { "" } else { " --allow-soft-limits" };
+    format!(
+        "{} run{}{}{}{soft} -c 'print(2**100)'",
+        quoted(name),
+        path("--state-dir", settings.state_dir.as_deref()),
+        path("--policy", settings.policy.as_deref()),
+        path("--python", settings.python.as_deref()),
     )
 }
 
 /// As typed by whoever started us: straight from the build it is on no PATH.
 fn own_name() -> String {
     std::env::args().next().unwrap_or_else(|| "primcs".to_owned())
+}
+
+/// One word of a shell.
+fn quoted(word: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+:@%,=".contains(letter);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_to_try_repeats_what_the_server_was_told() {
+        let settings = Settings::default();
+        assert_eq!(command("primcs", &settings, true), "primcs run -c 'print(2**100)'");
+        let settings = Settings {
+            state_dir: Some("/srv/my state".into()),
+            python: Some("/opt/it's/python3".into()),
+            ..settings
+        };
+        assert_eq!(
+            command("target/release/primcs", &settings, false),
+            "target/release/primcs run --state-dir '/srv/my state' \
+             --python '/opt/it'\\''s/python3' --allow-soft-limits -c 'print(2**100)'"
+        );
+    }
 }

@@ -39,7 +39,7 @@ pub(super) fn about_host(welcome: &Welcome) -> Vec<Hint> {
         Hint::new(
             "limits",
             "host",
-            "this host runs with soft limits: they are not enforced by cgroups",
+            "this host runs with soft limits: nothing enforces memory, processes and CPU",
             "",
         )
     });
@@ -58,11 +58,11 @@ pub(super) fn about_host(welcome: &Welcome) -> Vec<Hint> {
 pub(super) fn after_run(ended: &Ended, result: &RunResult) -> Vec<Hint> {
     let mut hints = Vec::new();
     if ended.pids_refused > 0 {
-        let limit = result.limits.as_ref().map_or(0, |limits| limits.pids);
-        let message = format!(
-            "{} times a new process or thread was refused: at most {limit} may exist at once",
-            ended.pids_refused
-        );
+        let most = result.limits.as_ref().and_then(|limits| limits.pids);
+        let most =
+            most.map_or_else(String::new, |most| format!(": at most {most} may exist at once"));
+        let message =
+            format!("{} times a new process or thread was refused{most}", ended.pids_refused);
         hints.push(Hint::new("limit", "pids.events", &message, "Use fewer workers or threads."));
     }
     if result.signal.as_deref() == Some("SIGSYS") {

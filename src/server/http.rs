@@ -5,6 +5,7 @@
 mod early_stream;
 mod guard;
 mod pages;
+mod patience;
 
 use std::convert::Infallible;
 use std::io;
@@ -29,6 +30,7 @@ use super::mcp::{Door, McpServer, Shared};
 use super::principal::Principal;
 
 pub(super) use guard::{Guard, GuardError};
+use patience::Patient;
 
 /// What is sent back.
 type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>;
@@ -124,7 +126,7 @@ impl HttpDoor {
             .header_read_timeout(HEAD_TIMEOUT)
             .max_headers(MOST_HEADERS)
             .max_buf_size(MOST_HEAD_BYTES)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(Patient::new(stream)), service);
         tokio::pin!(connection);
         let ended = tokio::select! {
             ended = &mut connection => ended,

@@ -38,6 +38,9 @@ pub(super) struct Piece {
 /// Room for a few seconds of a fast writer and a slow reader.
 const MOST_PENDING: usize = 8 * 1024 * 1024;
 
+/// A writer of single bytes costs more in pieces than in bytes.
+const MOST_PIECES: usize = 32 * 1024;
+
 /// Largest piece, hence largest progress message.
 const MOST_PIECE: usize = 64 * 1024;
 
@@ -60,7 +63,7 @@ impl LiveOutput {
         {
             let mut pending = shared.lock();
             pending.append(stream, offset, bytes);
-            while pending.bytes > MOST_PENDING {
+            while pending.bytes > MOST_PENDING || pending.pieces.len() > MOST_PIECES {
                 let dropped = pending.pieces.pop_front().map_or(0, |piece| piece.bytes.len());
                 pending.bytes -= dropped;
             }

@@ -54,6 +54,9 @@ pub(super) fn parse(arguments: &Map<String, Value>, rules: &CallRules) -> Result
     if characters > rules.most_characters {
         return Err(CallError::code_too_long(characters, rules.most_characters));
     }
+    if let Some((before, _)) = code.split_once('\0') {
+        return Err(CallError::code_with_nul(before.matches('\n').count() + 1));
+    }
     let timeout = present("timeout_s").map(seconds).transpose()?;
     let mut hints = Vec::new();
     let timeout = timeout.or(rules.default_timeout).map(|wished| {
@@ -135,6 +138,13 @@ mod tests {
     fn characters_are_counted_not_bytes() {
         assert!(parsed(&json!({"code": "ä".repeat(20)})).is_ok());
         assert_eq!(parsed(&json!({"code": "a".repeat(21)})).unwrap_err().code, "code.too_long");
+    }
+
+    #[test]
+    fn a_nul_is_refused_with_its_line_and_no_code_at_all_is_fine() {
+        let error = parsed(&json!({"code": "a\nb\0"})).unwrap_err();
+        assert!(error.code == "code.nul" && error.message.contains("line 2"), "{error:?}");
+        assert_eq!(parsed(&json!({"code": ""})).unwrap().code, "");
     }
 
     #[test]

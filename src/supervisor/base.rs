@@ -27,12 +27,11 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::Flock;
-use sha2::{Digest, Sha256};
-
 use crate::policy;
 pub use error::BaseError;
-use interpreter::Choice;
+use interpreter::Interpreter;
+use nix::fcntl::Flock;
+use plan::Plan;
 use sources::Index;
 use store::Store;
 
@@ -77,8 +76,6 @@ pub struct Base {
     pub python: PathBuf,
     /// Its version, as in `3.11.2`.
     pub version: String,
-    /// Where its standard library lies inside a run.
-    pub stdlib: PathBuf,
     /// Digest of the manifest; what [`verify`] must return.
     pub digest: String,
     /// What was left out and why, for the log.
@@ -90,21 +87,22 @@ pub struct Base {
 /// Finds the copy for this host and policy, or makes it.
 pub fn prepare(request: &BaseRequest<'_>) -> Result<Base, BaseError> {
     let store = Store::open(request.state_dir)?;
-    for copy in store.copies()? {
-        let Some(index) = Index::read(&copy).filter(|index| fits(request, index)) else { continue };
-        if store.place(&index.key()?) == copy {
-            store.prune(&copy)?;
-            return hold(copy, index, false);
+    let choice = Choice::make(request)?;
+    for place in store.entries()? {
+        let Some(index) = Index::read(&place) else { continue };
+        if store.place(&index.key(&choice.text)) == place {
+            store.prune(&place)?;
+            return hold(place, choice, index, false);
         }
     }
-    build(request, &store)
+    build(request, &store, choice)
 }
 
 /// Makes the copy anew in place of one that [`verify`] refused.
 pub fn replace(request: &BaseRequest<'_>, damaged: Base) -> Result<Base, BaseError> {
     let store = Store::open(request.state_dir)?;
     drop(damaged);
-    build(request, &store)
+    build(request, &store, Choice::make(request)?)
 }
 
 /// Reads the whole copy through the page cache and compares it with its manifest, whose digest it
@@ -113,49 +111,43 @@ pub fn verify(directory: &Path) -> Result<String, BaseError> {
     manifest::verify(directory)
 }
 
-fn fits(request: &BaseRequest<'_>, index: &Index) -> bool {
-    let choice = &index.choice;
-    index.policy_digest == policy_digest(request.policy)
-        && index.reader == ids(request.reader)
-        && choice.candidates == interpreter::candidates(request.python, request.search_path)
-        && (!choice.ask_again
-            || interpreter::ask(&choice.taken, request.reader)
-                .is_ok_and(|answer| answer == choice.interpreter))
+struct Choice {
+    interpreter: Interpreter,
+    passed_over: Vec<String>,
+    /// All that decides about a copy besides its sources. Of the policy only the part that does:
+    /// another limit is no reason to copy again.
+    text: String,
 }
 
-fn build(request: &BaseRequest<'_>, store: &Store) -> Result<Base, BaseError> {
-    let mut skipped = Vec::new();
-    let choice =
-        interpreter::choose(request.python, request.search_path, request.reader, &mut skipped)?;
-    let plan = plan::make(request.policy, &choice.interpreter, request.reader)?;
-    let mut sources = plan.sources;
-    sources.extend(choice.candidates.iter().map(|candidate| (candidate.clone(), true)));
-    skipped.extend(plan.skipped);
-    let index = Index {
-        format: sources::FORMAT,
-        policy_digest: policy_digest(request.policy),
-        reader: ids(request.reader),
-        choice,
-        sources,
-        skipped,
-    };
+impl Choice {
+    fn make(request: &BaseRequest<'_>) -> Result<Self, BaseError> {
+        let BaseRequest { python, search_path, policy, reader, .. } = *request;
+        let (interpreter, passed_over) = interpreter::choose(python, search_path, reader)?;
+        let text = format!("{FORMAT} {policy:?} {reader:?} {interpreter:?}");
+        Ok(Self { interpreter, passed_over, text })
+    }
+}
+
+fn build(request: &BaseRequest<'_>, store: &Store, choice: Choice) -> Result<Base, BaseError> {
+    let Plan { pieces, sources, skipped, .. } =
+        plan::make(request.policy, &choice.interpreter, request.reader)?;
+    let index = Index { sources, skipped };
     // Before the copying: a change under way gives another key at the next start.
-    let key = index.key()?;
+    let key = index.key(&choice.text);
     let building = store.begin()?;
-    copy::write(&building.join(ROOT), &plan.pieces)?.write(&building)?;
+    manifest::write(&copy::write(&building.join(ROOT), &pieces)?, &building)?;
     index.write(&building)?;
     let place = store.finish(&building, &key)?;
     store.prune(&place)?;
-    hold(place, index, true)
+    hold(place, choice, index, true)
 }
 
-fn hold(directory: PathBuf, index: Index, is_new: bool) -> Result<Base, BaseError> {
+fn hold(directory: PathBuf, choice: Choice, index: Index, is_new: bool) -> Result<Base, BaseError> {
     let lock = Store::hold(&directory)?;
     let digest = manifest::digest(&directory)?;
     let root = directory.join(ROOT);
-    let (directories, links) =
-        top_level(&root).map_err(|source| BaseError::Read { path: root.clone(), source })?;
-    let Choice { interpreter, .. } = index.choice;
+    let (directories, links) = top_level(&root).map_err(BaseError::read(&root))?;
+    let Choice { interpreter, passed_over, .. } = choice;
     Ok(Base {
         root,
         directory,
@@ -164,9 +156,8 @@ fn hold(directory: PathBuf, index: Index, is_new: bool) -> Result<Base, BaseErro
         lock,
         python: interpreter.real,
         version: interpreter.version,
-        stdlib: interpreter.stdlib,
         digest,
-        skipped: index.skipped,
+        skipped: [passed_over, index.skipped].concat(),
         is_new,
     })
 }
@@ -189,15 +180,8 @@ fn top_level(root: &Path) -> std::io::Result<TopLevel> {
     Ok((directories, links))
 }
 
-/// Of the part that decides about the copy: another limit is no reason to copy again.
-fn policy_digest(policy: &policy::mounts::Base) -> String {
-    manifest::hex(&Sha256::digest(format!("{policy:?}")))
-}
-
-fn ids(reader: Option<Reader>) -> Option<(u32, u32)> {
-    reader.map(|reader| (reader.uid, reader.gid))
-}
-
+/// Raised whenever the same sources would make another copy.
+const FORMAT: u32 = 2;
 const ROOT: &str = "root";
 
 #[cfg(test)]

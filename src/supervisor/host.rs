@@ -103,16 +103,17 @@ impl Host {
         self.cgroups.as_ref().map_or(Ok(()), |cgroups| cgroups.clear(name))
     }
 
-    /// What holds for a run, as the kernel has it.
+    /// What holds for a run, as the kernel has it. Without a cgroup it has no limit of three kinds,
+    /// and none is claimed.
     #[must_use]
     pub fn limits_in_force(&self, leaf: Option<&Leaf>, wall: Duration) -> LimitsInForce {
         let limits = &self.policy.limits.run;
         LimitsInForce {
-            hard: self.cgroups.is_some(),
+            hard: leaf.is_some(),
             wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
-            memory_bytes: leaf.map_or(limits.cgroup.memory_max.value.0, Leaf::memory),
-            pids: limits.cgroup.pids_max.value,
-            cpu_millicores: limits.cgroup.cpu_max.value.millicores(),
+            memory_bytes: leaf.map(Leaf::memory),
+            pids: leaf.map(|_| limits.cgroup.pids_max.value),
+            cpu_millicores: leaf.map(|_| limits.cgroup.cpu_max.value.millicores()),
             disk_bytes: limits.tmpfs.size.value.0,
             disk_inodes: limits.tmpfs.nr_inodes.value,
             open_files: self.leaf_limits.open_files,

@@ -17,6 +17,8 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
+use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::time::{TimeVal, TimeValLike};
 use nix::unistd::{Gid, Pid, Uid, setgroups, setresgid, setresuid};
 use serde::{Deserialize, Serialize};
 
@@ -58,7 +60,6 @@ impl Nursery {
     ) -> Result<Self, StepFailure> {
         let (ours, theirs) = socket::pair().in_step("socketpair")?;
         let program = sealed_copy_of_this_program().in_step("copy program into memory")?;
-        // As root the sandbox flavour of a step failure must not be lost: stderr is the operator's.
         let mut command = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()));
         if weaken::stands("environment") {
             command.env_clear();
@@ -76,6 +77,9 @@ impl Nursery {
         let text = serde_json::to_vec(setup).map_err(io::Error::other).in_step("write setup")?;
         let memory = memory_file(c"setup", &text).in_step("write setup")?;
         socket::send_packet(ours.as_fd(), b"setup", &[memory.as_fd()]).in_step("send setup")?;
+        // It has a file system to build; whoever waits for it has runs to watch.
+        let patience = TimeVal::milliseconds(10_000);
+        setsockopt(&ours, sockopt::ReceiveTimeout, &patience).in_step("setsockopt SO_RCVTIMEO")?;
         let answer =
             socket::receive_packet(ours.as_fd(), MAX_MESSAGE, 0).in_step("start nursery")?;
         match serde_json::from_slice(&answer.bytes) {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::base::Base;
 use crate::policy::Policy;
 use crate::policy::limits::Resource;
-use crate::policy::mounts::{MountFlag, RootMountKind};
+use crate::policy::mounts::MountFlag;
 use crate::policy::process::LandlockRight;
 use crate::policy::seccomp::{CompileError, Program};
 use crate::sandbox::cgroup::LeafLimits;
@@ -42,17 +42,8 @@ pub fn template(policy: &Policy, facts: &Facts<'_>) -> TemplatePlan {
     TemplatePlan {
         build_at: facts.build_at.clone(),
         base: facts.base.root.clone(),
-        root_attributes: root
-            .mount
-            .iter()
-            .filter(|mount| mount.kind == RootMountKind::Tmpfs)
-            .fold(READ_ONLY | NO_SETUID | NO_DEVICES, |all, mount| all | attributes(&mount.flags)),
-        binds: facts
-            .base
-            .directories
-            .iter()
-            .map(|name| (format!("/{}", name.to_string_lossy()), base_attributes(policy)))
-            .collect(),
+        root_attributes: attributes(&root.tmpfs.flags),
+        binds: shown(facts.base).map(|path| (path, attributes(&root.base.flags))).collect(),
         links: links(policy, facts.base),
         devices: root.device.iter().map(|device| device.name.as_str().to_owned()).collect(),
         mount_points: policy
@@ -66,25 +57,19 @@ pub fn template(policy: &Policy, facts: &Facts<'_>) -> TemplatePlan {
     }
 }
 
-/// Those of the policy below `/dev`, and those of the copy, whose layout is the host's.
+/// Where a run sees the directories of the private copy.
+fn shown(base: &Base) -> impl Iterator<Item = String> {
+    base.directories.iter().map(|name| format!("/{}", name.to_string_lossy()))
+}
+
+/// Those of the policy, all below `/dev`, and those of the copy, whose layout is the host's.
 fn links(policy: &Policy, base: &Base) -> Vec<(String, String)> {
-    let of_policy = policy
-        .mounts
-        .root
-        .link
-        .iter()
-        .map(|link| (link.path.as_str().to_owned(), link.to.clone()))
-        .filter(|(path, _)| path.starts_with("/dev/"));
+    let of_policy =
+        policy.mounts.root.link.iter().map(|link| (link.path.as_str().to_owned(), link.to.clone()));
     let of_copy = base.links.iter().map(|(name, target)| {
         (format!("/{}", name.to_string_lossy()), target.to_string_lossy().into_owned())
     });
     of_policy.chain(of_copy).collect()
-}
-
-/// One set of flags for all of the copy, the strictest that any of its mounts asks for.
-fn base_attributes(policy: &Policy) -> u64 {
-    let base = policy.mounts.root.mount.iter().filter(|mount| mount.kind == RootMountKind::Base);
-    base.fold(READ_ONLY | NO_SETUID | NO_DEVICES, |all, mount| all | attributes(&mount.flags))
 }
 
 /// The confinement of every run.
@@ -93,8 +78,10 @@ pub fn sandbox(policy: &Policy, facts: &Facts<'_>) -> Result<SandboxPlan, Compil
     let weakened = weaken::asked();
     let seccomp = filter(policy, &weakened)?.iter().map(seccomp::to_plain).collect();
     Ok(SandboxPlan {
-        id_inside: process.identity.uid.value,
+        uid: process.identity.uid.value,
+        gid: process.identity.gid.value,
         hostname: process.identity.hostname.value.clone(),
+        directory: process.identity.directory.value.as_str().to_owned(),
         umask: process.identity.umask.value.0,
         rlimits: policy
             .limits
@@ -111,18 +98,26 @@ pub fn sandbox(policy: &Policy, facts: &Facts<'_>) -> Result<SandboxPlan, Compil
             .map(|entry| entry.path.as_str().to_owned())
             .filter(|path| !path.contains('/'))
             .collect(),
+        tcp_rmem: policy.limits.run.sockets.tcp_rmem.value,
         proc_sys_leaves: policy.mounts.proc.sys_leaves().map(str::to_owned).collect(),
         writable: writable(policy),
-        landlock: facts.landlock_abi.map(|abi| landlock(policy, abi)),
+        landlock: facts.landlock_abi.map(|abi| landlock(policy, facts.base, abi)),
         environment: process
             .environment
             .iter()
             .map(|variable| (variable.name.clone(), variable.value.clone()))
             .collect(),
-        arguments: ["/venv/bin/python", "-I", RUNNER, SCRIPT].map(str::to_owned).to_vec(),
+        arguments: arguments(policy),
         seccomp,
         weakened,
     })
+}
+
+/// How the program is started; the floor holds the two directories at their places.
+fn arguments(policy: &Policy) -> Vec<String> {
+    let script = format!("/workspace/{SCRIPT}");
+    let result_bytes = policy.limits.run.output.result.value.0.to_string();
+    ["/venv/bin/python", "-I", RUNNER, &script, &result_bytes].map(str::to_owned).to_vec()
 }
 
 /// The tmpfs of every run.
@@ -131,6 +126,7 @@ pub fn workspace(policy: &Policy, facts: &Facts<'_>) -> WorkspacePlan {
     WorkspacePlan {
         size: policy.limits.run.tmpfs.size.value.0,
         inodes: policy.limits.run.tmpfs.nr_inodes.value,
+        attributes: attributes(&policy.mounts.run.flags),
         writable: writable(policy),
         python: facts.python.clone(),
         version: facts.version.clone(),
@@ -148,7 +144,8 @@ pub fn leaf(policy: &Policy) -> LeafLimits {
         pids: cgroup.pids_max.value + 1,
         cpu_quota: micros(cgroup.cpu_max.value.quota),
         cpu_period: micros(cgroup.cpu_max.value.period),
-        open_files: policy.limits.rlimit(Resource::Nofile).unwrap_or(1024),
+        // The floor asks for one; without it nothing of ours would be in force.
+        open_files: policy.limits.rlimit(Resource::Nofile).unwrap_or(libc::RLIM_INFINITY),
     }
 }
 
@@ -166,17 +163,16 @@ fn writable(policy: &Policy) -> Vec<Writable> {
         .collect()
 }
 
-fn landlock(policy: &Policy, abi: u32) -> LandlockPlan {
-    let rules = &policy.process.landlock.rule;
+fn landlock(policy: &Policy, base: &Base, abi: u32) -> LandlockPlan {
+    let policy = &policy.process.landlock;
+    let of_base = LandlockRight::bits(&policy.base.rights, abi);
+    let of_rules = policy.rule.iter().flat_map(|rule| {
+        let bits = LandlockRight::bits(&rule.rights, abi);
+        rule.paths.iter().map(move |path| (path.as_str().to_owned(), bits))
+    });
     LandlockPlan {
         handled: LandlockRight::bits(&LandlockRight::ALL, abi),
-        directories: rules
-            .iter()
-            .flat_map(|rule| {
-                let bits = LandlockRight::bits(&rule.rights, abi);
-                rule.paths.iter().map(move |path| (path.as_str().to_owned(), bits))
-            })
-            .collect(),
+        directories: shown(base).map(|path| (path, of_base)).chain(of_rules).collect(),
     }
 }
 
@@ -211,3 +207,6 @@ pub fn most_runs(policy: &Policy, memory: u64, cores: u64) -> u32 {
     let by_cores = cores * host.runs_per_core.value;
     u32::try_from(by_memory.min(by_cores).clamp(1, 256)).unwrap_or(256)
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,8 @@ pub struct Probe {
     asked: u32,
     under_way: bool,
     pipes: Vec<OwnedFd>,
+    /// Once the run has ended: what is wrong with how it did.
+    outcome: Option<Result<(), String>>,
 }
 
 impl Probe {
@@ -44,9 +46,18 @@ impl Probe {
         self.pipes = pipes;
     }
 
-    /// What is wrong with how it ended, if anything.
-    #[must_use]
-    pub fn judge(&mut self, ended: &Ended) -> Option<String> {
+    /// Takes how it ended.
+    pub fn judge(&mut self, ended: &Ended) {
+        let failure = self.failure(ended);
+        self.outcome = Some(failure.map_or(Ok(()), Err));
+    }
+
+    /// What is to be answered, once.
+    pub fn take_outcome(&mut self) -> Option<Result<(), String>> {
+        self.outcome.take()
+    }
+
+    fn failure(&mut self, ended: &Ended) -> Option<String> {
         let mut pipes = std::mem::take(&mut self.pipes).into_iter();
         let (stdout, stderr) = (read_all(pipes.next()), read_all(pipes.next()));
         if ended.verdict == Verdict::Ok && stdout == EXPECTED {

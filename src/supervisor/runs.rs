@@ -16,8 +16,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, pipe2};
 
 use super::host::Host;
+use super::sockets;
 use super::verdict::{Cause, decide};
 use crate::sandbox::cgroup::Leaf;
+use crate::sandbox::plan::SandboxPlan;
 use crate::sandbox::report::{FromInit, InStep, MAX_MESSAGE, StepFailure, ToInit};
 use crate::sandbox::weaken;
 use crate::sys::{descriptors, socket};
@@ -43,6 +45,7 @@ pub struct Run {
     deadline: Option<Instant>,
     /// The init's count of CPU time, for hosts without a better one.
     init_cpu_ms: u64,
+    next_count: Instant,
 }
 
 /// Who wants to know.
@@ -100,21 +103,14 @@ impl Run {
         host_id: u32,
     ) -> Result<Self, StepFailure> {
         let leaf = host.create_leaf(&id).map_err(|error| cgroup_failure(&error))?;
-        let (control, theirs) = socket::pair().in_step("socketpair")?;
-        socket::receive_credentials(control.as_fd()).in_step("setsockopt SO_PASSCRED")?;
-        let asked = host
-            .nursery()
-            .spawn(theirs.as_fd(), leaf.as_ref().and_then(Leaf::birth))
-            .in_step("ask nursery");
-        // Ours must close at once, so that EOF means that the init is gone.
-        drop(theirs);
-        let limits = host.limits_in_force(leaf.as_ref(), wall);
-        let made = asked.and_then(|()| make_handover(host, host_id, code));
-        match made {
-            Ok(handover) => Ok(Self {
+        // The spawner is asked last, so that a failure leaves no init behind.
+        let asked = make_handover(host, host_id, code)
+            .and_then(|handover| Ok((handover, ask_for_init(host, leaf.as_ref())?)));
+        match asked {
+            Ok((handover, control)) => Ok(Self {
                 id,
                 asker,
-                limits,
+                limits: host.limits_in_force(leaf.as_ref(), wall),
                 host_id,
                 leaf,
                 control: Some(control),
@@ -122,9 +118,9 @@ impl Run {
                 state: State::Asked(handover),
                 deadline: Some(Instant::now() + HELLO_DEADLINE),
                 init_cpu_ms: 0,
+                next_count: Instant::now(),
             }),
             Err(failure) => {
-                // An init that was asked for sees EOF instead of "go" and ends by itself.
                 if let Some(leaf) = leaf {
                     host.discard(&leaf);
                 }
@@ -151,6 +147,12 @@ impl Run {
         self.deadline
     }
 
+    /// When [`Run::watch_sockets`] is due.
+    #[must_use]
+    pub fn next_count(&self) -> Option<Instant> {
+        matches!(self.state, State::Running { .. }).then_some(self.next_count)
+    }
+
     /// Whether its end was told and only the clearing away is left.
     #[must_use]
     pub const fn is_dying(&self) -> bool {
@@ -172,10 +174,21 @@ impl Run {
     /// The init said something, or is gone.
     pub fn on_control(&mut self, host: &Host) -> Outcome {
         let Some(control) = &self.control else { return Outcome::Nothing };
-        let packet = match socket::receive_packet(control.as_fd(), MAX_MESSAGE, 0) {
-            Ok(packet) if !packet.bytes.is_empty() && !packet.truncated => packet,
-            _ => return self.end(Cause::Vanished),
-        };
+        match socket::receive_packet(control.as_fd(), MAX_MESSAGE, 0) {
+            Ok(packet) if !packet.bytes.is_empty() && !packet.truncated => self.hear(host, &packet),
+            // Nothing yet, whatever `poll` seemed to say.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Outcome::Nothing,
+            _ => self.end(Cause::Vanished),
+        }
+    }
+
+    /// The init has been reaped: what it has not said by now it never will.
+    pub fn on_reaped(&mut self, host: &Host) -> Outcome {
+        let outcome = self.on_control(host);
+        if matches!(outcome, Outcome::Nothing) { self.end(Cause::Vanished) } else { outcome }
+    }
+
+    fn hear(&mut self, host: &Host, packet: &socket::Packet) -> Outcome {
         match (serde_json::from_slice(&packet.bytes), packet.sender_pid) {
             (Ok(FromInit::Hello), Some(pid))
                 if matches!(self.state, State::Asked(_)) && self.init.is_none() =>
@@ -200,7 +213,7 @@ impl Run {
         if let Some(leaf) = &self.leaf {
             leaf.enter(init).map_err(|error| cgroup_failure(&error))?;
         }
-        write_id_maps(init, host.plan().id_inside, self.host_id)?;
+        write_id_maps(init, host.plan(), self.host_id)?;
         let State::Asked(handover) = std::mem::replace(&mut self.state, State::Dying) else {
             return Ok(Outcome::Nothing);
         };
@@ -223,9 +236,28 @@ impl Run {
     /// The kernel ran out of memory for this run. It has killed one process, perhaps not the main
     /// one (v1); the rest goes too.
     pub fn on_oom(&mut self) -> Outcome {
-        match self.leaf.as_ref().map(Leaf::oom_kills) {
-            Some(Ok(0)) => Outcome::Nothing,
+        let Some(leaf) = &self.leaf else { return Outcome::Nothing };
+        leaf.take_oom_event();
+        match leaf.oom_kills() {
+            Ok(0) => Outcome::Nothing,
             _ => self.end(Cause::OutOfMemory),
+        }
+    }
+
+    /// Counts the sockets of a running run, when it is time to.
+    pub fn watch_sockets(&mut self, host: &Host, now: Instant) -> Outcome {
+        let (State::Running { .. }, Some(init)) = (&self.state, self.init) else {
+            return Outcome::Nothing;
+        };
+        if self.next_count > now || !weaken::stands("sockets") {
+            return Outcome::Nothing;
+        }
+        self.next_count = now + sockets::PERIOD;
+        let most = host.policy().limits.run.sockets.inet.value;
+        match sockets::count(init) {
+            // An init that is gone has none; its end is on its way.
+            Ok(held) if held > most => self.end(Cause::TooManySockets),
+            _ => Outcome::Nothing,
         }
     }
 
@@ -319,6 +351,17 @@ impl Run {
     }
 }
 
+/// Returns our end of the socket on which the init will say hello.
+fn ask_for_init(host: &Host, leaf: Option<&Leaf>) -> Result<OwnedFd, StepFailure> {
+    let (control, theirs) = socket::pair().in_step("socketpair")?;
+    socket::receive_credentials(control.as_fd()).in_step("setsockopt SO_PASSCRED")?;
+    // Every clock of every run stands still while this process waits for one.
+    descriptors::set_nonblocking(&control).in_step("fcntl")?;
+    host.nursery().spawn(theirs.as_fd(), leaf.and_then(Leaf::birth)).in_step("ask nursery")?;
+    // Theirs closes here, so that EOF means that the init is gone.
+    Ok(control)
+}
+
 fn make_handover(host: &Host, host_id: u32, code: &str) -> Result<Handover, StepFailure> {
     let workspace = host.workspace().create(host_id, code).in_step("make tmpfs")?;
     let mut writing = Vec::new();
@@ -335,13 +378,13 @@ fn make_handover(host: &Host, host_id: u32, code: &str) -> Result<Handover, Step
     Ok(Handover { workspace, writing, reading })
 }
 
-fn write_id_maps(init: Pid, inside: u32, outside: u32) -> Result<(), StepFailure> {
+fn write_id_maps(init: Pid, plan: &SandboxPlan, outside: u32) -> Result<(), StepFailure> {
     let write = |file: &str, text: &str| {
         std::fs::write(format!("/proc/{init}/{file}"), text).in_step(&format!("write {file}"))
     };
     write("setgroups", "deny")?;
-    write("gid_map", &format!("{inside} {outside} 1"))?;
-    write("uid_map", &format!("{inside} {outside} 1"))
+    write("gid_map", &format!("{} {outside} 1", plan.gid))?;
+    write("uid_map", &format!("{} {outside} 1", plan.uid))
 }
 
 fn cgroup_failure(error: &crate::sandbox::cgroup::CgroupError) -> StepFailure {

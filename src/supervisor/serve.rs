@@ -145,9 +145,16 @@ impl Serving {
                 if self.runs.get(index).and_then(Run::deadline).is_some_and(|due| due <= now) {
                     self.step(index, |run, _| run.on_deadline());
                 }
+                self.step(index, |run, host| run.watch_sockets(host, now));
             }
-            self.integrity.check_if_due(&self.base)?;
+            self.integrity.attend(&self.base)?;
             self.clear_away(&[]);
+            // Only when its place is free again, so that whoever is greeted finds all of them.
+            if !self.runs.iter().any(|run| run.asker == Asker::Probe)
+                && let Some(outcome) = self.probe.take_outcome()
+            {
+                self.answer_probe(outcome.err().as_deref());
+            }
             self.outbox.flush(self.server.as_fd())?;
         }
         Ok(())
@@ -155,11 +162,8 @@ impl Serving {
 
     fn wait_for_events(&self) -> io::Result<Vec<Source>> {
         let writable = if self.outbox.is_empty() { PollFlags::empty() } else { PollFlags::POLLOUT };
-        let mut sources = vec![Source::Server, Source::Signals];
-        let mut polled = vec![
-            PollFd::new(self.server.as_fd(), PollFlags::POLLIN | writable),
-            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
-        ];
+        let mut sources = vec![Source::Server];
+        let mut polled = vec![PollFd::new(self.server.as_fd(), PollFlags::POLLIN | writable)];
         for (index, run) in self.runs.iter().enumerate() {
             if let Some(control) = run.control() {
                 sources.push(Source::Control(index));
@@ -170,6 +174,9 @@ impl Serving {
                 polled.push(PollFd::new(memory, PollFlags::POLLIN));
             }
         }
+        // Last: it forgets runs, and the others' places in the list change.
+        sources.push(Source::Signals);
+        polled.push(PollFd::new(self.signals.as_fd(), PollFlags::POLLIN));
         match poll(&mut polled, self.patience()) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
@@ -186,7 +193,8 @@ impl Serving {
     /// Until the next deadline, or the next look at a cgroup that was not empty.
     fn patience(&self) -> PollTimeout {
         let now = Instant::now();
-        let next_deadline = self.runs.iter().filter_map(Run::deadline).min();
+        let next_deadline =
+            self.runs.iter().flat_map(|run| [run.deadline(), run.next_count()]).flatten().min();
         let next_look = self.runs.iter().any(Run::is_dying).then(|| now + CLEARING);
         let Some(next) =
             next_deadline.into_iter().chain(next_look).chain(self.integrity.deadline()).min()
@@ -220,10 +228,7 @@ impl Serving {
             }
             ToSupervisor::Hello { .. } => Err(ServeError::Protocol("a second hello".to_owned())),
             _ if !self.greeted => Err(ServeError::Protocol("a message before hello".to_owned())),
-            ToSupervisor::Run(request) => {
-                self.on_run(&request);
-                Ok(())
-            }
+            ToSupervisor::Run(request) => self.on_run(&request),
             ToSupervisor::Cancel { run_id, why } => {
                 if let Some(index) = self.runs.iter().position(|run| run.id == run_id) {
                     self.step(index, |run, _| run.end(Cause::Cancelled(why)));
@@ -258,15 +263,20 @@ impl Serving {
         Err(ServeError::Protocol(problem))
     }
 
-    fn on_run(&mut self, request: &RunRequest) {
+    fn on_run(&mut self, request: &RunRequest) -> Result<(), ServeError> {
         let number = request.request;
+        let asker = Asker::Server(number);
+        if self.runs.iter().any(|run| run.asker == asker && !run.is_dying()) {
+            return Err(ServeError::Protocol(format!("request number {number} is in use")));
+        }
         let refusal = match admission::admit(request, self.host.policy()) {
             Err(refusal) => Some(refusal),
-            Ok(admitted) => self.start(Asker::Server(number), &admitted).err(),
+            Ok(admitted) => self.start(asker, &admitted).err(),
         };
         if let Some(refusal) = refusal {
             self.outbox.push(ToServer::Refused { request: number, refusal }, vec![]);
         }
+        Ok(())
     }
 
     fn start(&mut self, asker: Asker, admitted: &Admitted<'_>) -> Result<(), Refusal> {
@@ -294,11 +304,12 @@ impl Serving {
         if self.probe.is_under_way() {
             return;
         }
-        // Runs that fill every slot are a better proof than a probe.
+        // Runs that fill every place are a better proof than a probe.
         let admitted = admission::probe(self.host.policy());
         let failure = match self.start(Asker::Probe, &admitted) {
             Ok(()) => return self.probe.begin(),
-            Err(Refusal::Busy) => None,
+            Err(Refusal::Busy) if !self.runs.is_empty() => None,
+            Err(Refusal::Busy) => Some("there is no place for a run".to_owned()),
             Err(Refusal::Rejected { message } | Refusal::SandboxFailed { message }) => {
                 Some(message)
             }
@@ -339,10 +350,7 @@ impl Serving {
                 self.outbox.push(ToServer::Ended(ended), vec![]);
             }
             (Outcome::Started(_, pipes), Asker::Probe) => self.probe.listen(pipes),
-            (Outcome::Ended(ended), Asker::Probe) => {
-                let failure = self.probe.judge(&ended);
-                self.answer_probe(failure.as_deref());
-            }
+            (Outcome::Ended(ended), Asker::Probe) => self.probe.judge(&ended),
         }
     }
 
@@ -384,7 +392,7 @@ impl Serving {
             let is_reaped = |run: &Run| reaped.iter().any(|pid| run.is_init(*pid));
             // An init that has ended may have said how before; it says nothing after.
             while self.runs.get(index).is_some_and(|run| is_reaped(run) && !run.is_dying()) {
-                self.step(index, Run::on_control);
+                self.step(index, Run::on_reaped);
             }
         }
         let (host, ids) = (&self.host, &mut self.ids);
@@ -400,6 +408,7 @@ impl Serving {
 
     /// Ends every run and waits, within bounds, until nothing of them is left.
     fn stop_all(&mut self) {
+        self.integrity.stop();
         for index in 0..self.runs.len() {
             self.step(index, |run, _| run.end(Cause::Stopping));
         }

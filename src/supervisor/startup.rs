@@ -89,7 +89,7 @@ impl StartupError {
     pub fn next(&self) -> String {
         match self {
             Self::Arguments(_) => "start `primcs`, which starts this program".to_owned(),
-            Self::Trust(_) => "make the file and every folder above it owned by root and writable by nobody else (chown root, chmod go-w)".to_owned(),
+            Self::Trust(_) => trust_advice(!nix::unistd::geteuid().is_root()),
             Self::Settings(_) | Self::Policy(_) | Self::Filter(_) => "mend the file; `primcs config check` and `primcs policy check` say where".to_owned(),
             Self::Step { step, .. } if step.contains("user namespace") => {
                 "allow unprivileged user namespaces (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone), or run primcs as root".to_owned()
@@ -105,6 +105,15 @@ impl StartupError {
             Self::Nursery(_) => "`primcs doctor` tries each step and says what this one needs".to_owned(),
         }
     }
+}
+
+/// Whom a file must belong to so that it is believed.
+fn trust_advice(rootless: bool) -> String {
+    let (owner, chown) = if rootless { ("you (or root)", "") } else { ("root", "chown root, ") };
+    format!(
+        "make the file and every folder above it owned by {owner} and writable by nobody else \
+         ({chown}chmod go-w)"
+    )
 }
 
 /// Makes the host ready.
@@ -374,6 +383,14 @@ fn in_step(step: &'static str) -> impl Fn(io::Error) -> StartupError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_root_is_told_to_chown_to_root() {
+        assert!(trust_advice(false).contains("owned by root and"));
+        assert!(trust_advice(false).contains("chown root"));
+        assert!(trust_advice(true).contains("owned by you (or root)"));
+        assert!(!trust_advice(true).contains("chown"));
+    }
 
     #[test]
     fn the_usual_configuration_is_read_where_it_is_and_a_named_one_always() {

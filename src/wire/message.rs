@@ -133,12 +133,12 @@ pub struct LimitsInForce {
     pub hard: bool,
     /// Wall clock of this run (or the default, in `welcome`).
     pub wall_ms: u64,
-    /// Memory of all processes together, tmpfs included.
-    pub memory_bytes: u64,
-    /// Processes and threads together.
-    pub pids: u64,
-    /// CPU time a second, in thousandths of a core.
-    pub cpu_millicores: u64,
+    /// Memory of all processes together, tmpfs included; absent when nothing enforces it.
+    pub memory_bytes: Option<u64>,
+    /// Processes and threads together; absent when nothing enforces it.
+    pub pids: Option<u64>,
+    /// CPU time a second, in thousandths of a core; absent when nothing enforces it.
+    pub cpu_millicores: Option<u64>,
     /// Workspace, /tmp and /dev/shm together.
     pub disk_bytes: u64,
     /// Files and directories in them.

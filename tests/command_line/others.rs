@@ -2,20 +2,23 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use super::support::programs::{Build, Finished, finish, primcs, program};
+use super::support::processes::eventually;
+use super::support::programs::{Build, Finished, checkout, finish, primcs, program, scratch};
+use super::support::server::Server;
 
 fn bare(arguments: &[&str]) -> Finished {
     finish(Command::new(program(Build::Normal, "primcs")).args(arguments), "")
 }
 
-/// A directory that only root may change, as a policy must lie in one.
+/// A directory that only we may change, as a policy must lie in one.
 fn directory(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let path = scratch().join(name);
     // Left by an earlier time, or not there.
     let _ = fs::remove_dir_all(&path);
     fs::create_dir_all(&path).expect("a directory");
@@ -67,6 +70,33 @@ fn doctor_fails_where_no_run_could_be_confined() {
 }
 
 #[test]
+fn a_start_that_failed_says_why_once() {
+    for (arguments, problem) in [
+        (&["run", "--python", "/no/such/python", "-c", "1"][..], "/no/such/python"),
+        (&["run", "--policy", "/no/such/policy", "-c", "1"], "/no/such/policy"),
+        (&["run", "--config", "/no/such/config", "-c", "1"], "/no/such/config"),
+        (&["serve", "--listen", "127.0.0.1:0", "--max-runs", "256"], "256 runs at once"),
+        (&["stdio", "--python", "/no/such/python"], "/no/such/python"),
+        (&["serve", "--listen", "127.0.0.1:0", "--python", "/no/such/python"], "/no/such/python"),
+    ] {
+        let (command, rest) = arguments.split_first().expect("a command");
+        let finished = finish(primcs(Build::Normal, command).args(rest), "");
+        assert!(!finished.status.success(), "{arguments:?}");
+        let said = finished.stderr();
+        assert_eq!(said.matches(problem).count(), 1, "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn a_supervisor_without_a_server_says_so_in_its_own_log() {
+    let mut command = Command::new(program(Build::Normal, "primcs-supervisor"));
+    command.args(["--max-runs", "none"]).stdin(std::process::Stdio::null());
+    let finished = command.output().expect("primcs-supervisor");
+    let said = String::from_utf8_lossy(&finished.stderr).into_owned();
+    assert!(!finished.status.success() && said.contains("--max-runs takes a number"), "{said}");
+}
+
+#[test]
 fn policy_explains_all_or_one() {
     let all = bare(&["policy", "explain"]);
     assert!(all.status.success(), "{}", all.stderr());
@@ -74,11 +104,17 @@ fn policy_explains_all_or_one() {
     let one = bare(&["policy", "explain", "clone3"]);
     assert!(one.status.success() && one.stdout().contains("clone3"), "{}", one.stdout());
     assert!(one.stdout().len() < all.stdout().len() / 10);
+    for name in ["pids.max", "/usr", "HOME", "CAP_SYS_ADMIN"] {
+        let one = bare(&["policy", "explain", name]);
+        assert!(one.status.success() && one.stdout().lines().count() < 20, "{name}");
+    }
+    let unknown = bare(&["policy", "explain", "no-such-name"]);
+    assert!(!unknown.status.success() && unknown.stderr().contains("no-such-name"));
 }
 
 #[test]
 fn policy_check_takes_a_good_folder_and_names_what_is_wrong_in_a_bad_one() {
-    let embedded = Path::new(env!("CARGO_MANIFEST_DIR")).join("policy/limits.toml");
+    let embedded = checkout().join("policy/limits.toml");
     let text = fs::read_to_string(embedded).expect("policy/limits.toml");
     let good = directory("policy-good");
     fs::write(good.join("limits.toml"), text.replace("\"1GiB\"", "\"512MiB\"")).expect("a file");
@@ -167,4 +203,26 @@ fn listening_beyond_loopback_without_authentication_is_refused() {
         assert!(!finished.status.success(), "it listens on {address}");
         assert!(finished.stderr().contains("--allow-unauthenticated"), "{}", finished.stderr());
     }
+}
+
+#[test]
+fn the_first_screen_says_what_a_newcomer_needs_and_its_command_works_as_pasted() {
+    let server = Server::start(&[]);
+    let command = || {
+        let log = server.log();
+        let mut rest = log.lines().skip_while(|line| !line.contains("Try in another terminal"));
+        rest.nth(1).map(|line| line.trim().to_owned())
+    };
+    assert!(eventually(Duration::from_secs(5), || command().is_some()), "{}", server.log());
+    let log = server.log();
+    let url = format!("http://{}/mcp", server.address);
+    let snippet =
+        format!("{{\"mcpServers\": {{\"primcs\": {{\"type\": \"http\", \"url\": \"{url}\"}}}}}}");
+    for fact in [url.as_str(), "may connect", "strict", "Python 3.", snippet.as_str()] {
+        assert!(log.contains(fact), "{fact} is missing in {log}");
+    }
+    let command = command().expect("a command");
+    assert!(command.contains("--state-dir"), "it would make another private copy: {command}");
+    let finished = finish(Command::new("/bin/sh").args(["-c", &command]), "");
+    assert_eq!(finished.stdout(), "1267650600228229401496703205376\n", "{}", finished.stderr());
 }

@@ -18,7 +18,7 @@ use primcs::wire::{self, RunRequest, Started, ToServer, ToSupervisor, Verdict, W
 use super::support::processes::{
     Process, assert_gone, descendants, eventually, host_mounts, process,
 };
-use super::support::programs::{Build, program, state_dir};
+use super::support::programs::{Build, limits_are_hard, program, state_dir};
 
 /// The first start copies the system.
 const START: Duration = Duration::from_secs(120);
@@ -41,6 +41,9 @@ impl FakeServer {
         let mut command = Command::new(program(Build::Normal, "primcs-supervisor"));
         command.arg("--state-dir").arg(state_dir(Build::Normal)).args(arguments).env_clear();
         command.env("PATH", "/usr/local/bin:/usr/bin:/bin");
+        if !limits_are_hard() {
+            command.arg("--allow-soft-limits");
+        }
         command.stdin(theirs).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut supervisor = command.spawn().expect("cannot start primcs-supervisor");
         // The command holds their end open as long as it lives.
@@ -141,7 +144,12 @@ impl FakeServer {
     /// Runs `code` to its end and returns the verdict.
     pub(crate) fn verdict(&mut self, code: &str) -> Verdict {
         let request = self.request(code);
-        self.send(&request);
+        self.verdict_of(&request)
+    }
+
+    /// The same for a request made before.
+    pub(crate) fn verdict_of(&mut self, request: &ToSupervisor) -> Verdict {
+        self.send(request);
         // Held open, so that what the program prints finds a reader.
         let mut pipes = Vec::new();
         loop {
@@ -191,9 +199,12 @@ impl FakeServer {
         }
     }
 
-    /// What the supervisor has said on stderr, once it has ended.
-    pub(crate) fn log(&self) -> String {
-        self.log.recv_timeout(SOON).unwrap_or_default()
+    /// What the supervisor has said on stderr, all of it, because it ends.
+    #[track_caller]
+    pub(crate) fn log_at_the_end(mut self) -> String {
+        let log = self.log.recv_timeout(SOON).expect("the supervisor does not end");
+        self.hang_up();
+        log
     }
 }
 

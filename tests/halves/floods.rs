@@ -3,13 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, AsRawFd};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use primcs::wire::{Refusal, ToServer, ToSupervisor, Verdict};
+use primcs::wire::{CancelReason, Refusal, ToServer, ToSupervisor, Verdict};
 
 use super::fake_server::FakeServer;
-use super::support::processes::descendants;
+use super::support::processes::{assert_gone, descendants};
 
 #[test]
 fn a_flood_of_runs_is_refused_busy() {
@@ -49,20 +49,63 @@ fn a_flood_of_runs_is_refused_busy() {
     assert_eq!(fake.verdict("print('after the flood')"), Verdict::Ok);
 }
 
+/// Ends that come together once took the place of another run's word, for which the supervisor then
+/// waited while every clock stood still.
 #[test]
-fn one_request_number_cannot_be_used_twice_at_once() {
+fn runs_that_end_at_once_hold_up_nobody() {
+    const AT_ONCE: usize = 6;
     let (mut fake, _) = FakeServer::greeted(&[]);
-    let request = fake.request("import time\ntime.sleep(1)");
-    fake.send(&request);
-    fake.send(&request);
-    let mut ids = BTreeSet::new();
-    // Two runs, or the end of the connection: never one id for two runs.
-    for _ in 0..2 {
-        match fake.receive() {
-            Some((ToServer::Started(run), _)) => assert!(ids.insert(run.run_id)),
-            Some((ToServer::Refused { .. }, _)) | None => return,
-            other => panic!("{other:?}"),
+    for _ in 0..10 {
+        let together = SystemTime::now() + Duration::from_millis(500);
+        let together = together.duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64();
+        let code = format!("import time\nwhile time.time() < {together}: time.sleep(0)");
+        for _ in 0..AT_ONCE {
+            let request = fake.request(&code);
+            fake.send(&request);
         }
+        // Younger than all of them, and silent.
+        let silent = fake.run_request("import time\ntime.sleep(600)");
+        fake.send(&ToSupervisor::Run(silent.clone()));
+        let (mut pipes, mut live, mut ended) = (Vec::new(), None, 0);
+        while ended < AT_ONCE || live.is_none() {
+            match fake.receive() {
+                Some((ToServer::Started(run), handed)) => {
+                    pipes.extend(handed);
+                    live = live.or((run.request == silent.request).then_some(run.run_id));
+                }
+                Some((ToServer::Ended(run), _)) => {
+                    assert_eq!(run.verdict, Verdict::Ok);
+                    ended += 1;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        fake.send(&ToSupervisor::Cancel {
+            run_id: live.expect("it is live"),
+            why: CancelReason::Client,
+        });
+        assert!(matches!(fake.receive(), Some((ToServer::Ended(_), _))));
+    }
+}
+
+#[test]
+fn a_request_number_in_use_is_out_of_turn() {
+    let (mut fake, _) = FakeServer::greeted(&[]);
+    let (started, _pipes, processes) = fake.long_run();
+    let mut again = fake.run_request("print(1)");
+    again.request = started.request;
+    fake.send(&ToSupervisor::Run(again));
+    // Neither a second run nor an answer to the first: all of it ends.
+    assert_gone(&processes, Duration::from_secs(1));
+    fake.assert_ends();
+}
+
+#[test]
+fn a_request_number_whose_run_has_ended_is_free() {
+    let (mut fake, _) = FakeServer::greeted(&[]);
+    let request = fake.request("print(1)");
+    for _ in 0..2 {
+        assert_eq!(fake.verdict_of(&request), Verdict::Ok);
     }
 }
 
@@ -92,7 +135,7 @@ fn a_server_that_never_reads_does_not_make_the_supervisor_grow_or_stay() {
     assert!(grown < 64 << 10, "grew by {grown} KiB after {sent} requests");
     let below = descendants(fake.pid());
     fake.hang_up();
-    super::support::processes::assert_gone(&below, Duration::from_secs(2));
+    assert_gone(&below, Duration::from_secs(2));
     fake.assert_ends();
 }
 
@@ -107,10 +150,7 @@ fn resident(pid: i32) -> u64 {
 fn a_flood_of_probes_and_cancels_is_survived() {
     let (mut fake, _) = FakeServer::greeted(&[]);
     for _ in 0..200 {
-        fake.send(&ToSupervisor::Cancel {
-            run_id: "none".to_owned(),
-            why: primcs::wire::CancelReason::Client,
-        });
+        fake.send(&ToSupervisor::Cancel { run_id: "none".to_owned(), why: CancelReason::Client });
     }
     for _ in 0..5 {
         fake.send(&ToSupervisor::Probe);

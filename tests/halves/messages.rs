@@ -9,7 +9,7 @@ use primcs::wire::{CancelReason, ToServer, ToSupervisor, Verdict};
 use serde_json::json;
 
 use super::fake_server::{FakeServer, hello, hello_with};
-use super::support::processes::{assert_gone, descendants};
+use super::support::processes::assert_gone;
 
 fn bytes(message: &ToSupervisor) -> Vec<u8> {
     serde_json::to_vec(message).expect("JSON")
@@ -197,16 +197,36 @@ fn a_server_that_dies_takes_its_runs_along() {
 }
 
 #[test]
-fn a_principal_is_only_a_name() {
+fn a_principal_is_a_name_that_no_run_and_no_log_ever_shows() {
+    let names = [
+        String::new(),
+        "../../root".to_owned(),
+        "hostile\nhostile \u{1b}[2Jhostile\0".to_owned(),
+        "hostile".repeat(5000),
+    ];
+    // Whatever a program can read of itself and of its surroundings.
+    let code = "
+import os, socket
+seen = [repr(os.environ), repr(os.listdir('/workspace')), socket.gethostname(), *os.listdir('/tmp')]
+for name in ('cmdline', 'environ', 'cgroup', 'mountinfo', 'status'):
+    seen.append(open('/proc/self/' + name).read())
+    seen.append(open('/proc/1/' + name).read() if name in ('cgroup', 'status') else '')
+assert 'hos' + 'tile' not in ''.join(seen), seen
+";
     let (mut fake, _) = FakeServer::greeted(&[]);
-    let mut run = fake.run_request("print(1)");
-    run.principal = format!("root\n{{\"level\":\"forged\"}}\u{1b}[2J{}", "x".repeat(5000));
-    fake.send(&ToSupervisor::Run(run));
-    let answered = fake.receive();
-    let alive = !descendants(fake.pid()).is_empty();
-    fake.hang_up();
-    let log = fake.log();
-    assert!(!log.contains('\u{1b}'), "control characters reach the terminal: {log:?}");
-    assert!(!log.lines().any(|line| line.starts_with("{\"level\":\"forged\"}")), "{log:?}");
-    assert!(alive || answered.is_none(), "{answered:?}");
+    for principal in names {
+        let mut run = fake.run_request(code);
+        run.principal.clone_from(&principal);
+        assert_eq!(fake.verdict_of(&ToSupervisor::Run(run)), Verdict::Ok, "{principal:?}");
+    }
+    // The same code does find what is there to be found.
+    let found = fake.request(&format!("import os\nos.mkdir('hostile')\n{code}"));
+    assert_eq!(fake.verdict_of(&found), Verdict::Error);
+    // Refused, so that the supervisor has something to log.
+    let mut last = fake.run_request("pass");
+    last.principal = "hostile\nhostile".to_owned();
+    fake.send_raw(&[bytes(&ToSupervisor::Run(last)), b"}".to_vec()].concat(), &[]);
+    let log = fake.log_at_the_end();
+    assert!(log.contains("broke the protocol"), "{log:?}");
+    assert!(!log.contains("hostile"), "{log:?}");
 }

@@ -7,12 +7,11 @@ use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
-use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::support::programs::{Build, finish, primcs, state_dir, weaken};
+use crate::support::programs::{Build, checkout, finish, primcs, state_dir, weaken};
 use crate::support::{mcp, server};
 
 /// What every answer of a run ends with.
@@ -20,17 +19,17 @@ const HELD: &str = "HELD\n";
 const ESCAPED: &str = "ESCAPED\n";
 
 /// One file of `isolation/`.
-struct Attempt {
+pub(crate) struct Attempt {
     source: String,
     proves: String,
-    stopped_by: Vec<String>,
+    pub(crate) stopped_by: Vec<String>,
 }
 
 fn directory() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/isolation")
+    checkout().join("tests/isolation")
 }
 
-fn read(name: &str) -> Attempt {
+pub(crate) fn read(name: &str) -> Attempt {
     let path = directory().join(format!("{name}.py"));
     let source = fs::read_to_string(&path)
         .unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()));
@@ -146,24 +145,4 @@ fn every_attempt_file_is_tried() {
         .collect();
     let tried = crate::NAMES.iter().map(|name| (*name).to_owned()).collect();
     assert_eq!(files, tried);
-}
-
-/// The walls that can be told one from another: a wrong name would weaken nothing, and then the
-/// second half of its attempt fails, but with this message it is found sooner.
-#[test]
-fn every_attempt_names_barriers_that_exist() {
-    static BARRIERS: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
-        "seccomp landlock capabilities no_new_privs network proc_masks proc_read_only \
-         root_read_only private_copy user_ids descriptors dumpable keyring rlimit_core rlimits \
-         memory_max pids_max cpu_max tmpfs_size tmpfs_inodes kmem_tcp wall_clock kill \
-         output_budget oom_score environment"
-            .split_whitespace()
-            .collect()
-    });
-    for name in crate::NAMES {
-        for barrier in read(name).stopped_by {
-            let known = BARRIERS.contains(barrier.as_str()) || barrier.starts_with("seccomp:");
-            assert!(known, "{name}.py names the barrier {barrier:?}, which nothing can remove");
-        }
-    }
 }

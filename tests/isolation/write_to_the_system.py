@@ -1,12 +1,13 @@
 # proves: mounts / ro
 # stopped by: root_read_only
-# The files belong to an id that the run does not have, so modes still refuse once the mount does
-# not (EACCES instead of EROFS). What is proved is the mount, which is the wall that holds when a
-# mode is wrong.
+# In the root itself. What lies below /usr is an overlay without an upper layer besides, which no
+# mount flag makes writable. As root's run the root belongs to an id that the run does not have, so
+# its mode still refuses once the mount does not (EACCES instead of EROFS); rootless, nothing else
+# does. What is proved is the mount, which is the wall that holds when a mode is wrong.
 try:
-    os.mkdir("/usr/planted")
+    os.mkdir("/planted")
     answer = 0
 except OSError as refusal:
     answer = -refusal.errno
-writable = not os.statvfs("/usr").f_flag & os.ST_RDONLY
+writable = not os.statvfs("/").f_flag & os.ST_RDONLY
 say(answer != -errno.EROFS and writable, f"mkdir: {name(answer)}, mounted writable: {writable}")

@@ -2,15 +2,18 @@
 //! does not look like a dead server.
 #![forbid(unsafe_code)]
 
-use std::io::{BufRead as _, Read as _, Write as _};
+use std::io::{BufRead as _, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::socket::{setsockopt, sockopt};
 use serde_json::json;
 
 use crate::raw::{KeptAlive, header_lines, headers, json, post, post_to, request};
 use crate::support::http::{Connection, Response};
 use crate::support::mcp::{Call, Era};
+use crate::support::processes::{descendants, eventually};
 use crate::support::programs::{Build, finish, primcs};
 use crate::support::server::{Server, shared};
 
@@ -183,6 +186,64 @@ fn a_quiet_run_with_progress_says_started_at_once_and_beats_afterwards() {
         let rising = answer.progress.windows(2).all(|pair| pair[0].count < pair[1].count);
         assert!(rising, "{:?}", answer.progress);
     }
+}
+
+/// A small window, so that what the kernel holds on its way is soon full.
+fn call_without_reading(address: SocketAddr, call: &Call) -> TcpStream {
+    let mut stream = TcpStream::connect(address).expect("connecting");
+    setsockopt(&stream, sockopt::RcvBuf, &4096).expect("a small window");
+    let message = call.message(Era::Modern, 1);
+    let (lines, body) = (header_lines(&headers(Era::Modern, &message)), message.to_string());
+    let length = body.len();
+    write!(
+        stream,
+        "POST /mcp HTTP/1.1\r\nHost: localhost\r\n{lines}Content-Length: {length}\r\n\r\n{body}"
+    )
+    .expect("sending");
+    stream
+}
+
+#[test]
+fn a_client_that_stops_reading_is_cut_off_and_its_run_cancelled() {
+    let server = Server::start(&[]);
+    Call::new("print(1)").answer(server.address, Era::Modern).expect("ok");
+    let supervisor = server.supervisor().pid;
+    let idle = descendants(supervisor).len();
+    // Far below the output limit, and at work for longer than anybody here waits.
+    let code = "
+        import time
+        for n in range(40):
+            print('x' * (1 << 20))
+        time.sleep(300)
+    ";
+    let call = Call::new(code).timeout(300).with_progress();
+    let began = Instant::now();
+    let stream = call_without_reading(server.address, &call);
+    let live = || descendants(supervisor).len();
+    assert!(eventually(Duration::from_secs(10), || live() > idle), "the run did not start");
+    assert!(eventually(Duration::from_secs(90), || live() <= idle), "the run goes on");
+    assert!(began.elapsed() > Duration::from_secs(55), "cut off after {:?}", began.elapsed());
+    drop(stream);
+}
+
+#[test]
+fn connections_beyond_the_most_wait_for_a_place() {
+    const MOST: usize = 1000;
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
+    setrlimit(Resource::RLIMIT_NOFILE, hard.min(4096), hard).expect("room for descriptors");
+    let server = Server::start(&[]);
+    let connect = || TcpStream::connect(server.address).expect("connecting");
+    let mut held: Vec<_> = (0..MOST).map(|_| connect()).collect();
+    let mut next = connect();
+    next.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sending");
+    next.set_read_timeout(Some(Duration::from_secs(1))).expect("read time-out");
+    let mut answer = [0; 15];
+    let waits = next.read(&mut answer).expect_err("answered although every place is taken");
+    assert!(matches!(waits.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{waits}");
+    held.pop();
+    next.set_read_timeout(Some(Duration::from_secs(10))).expect("read time-out");
+    next.read_exact(&mut answer).expect("an answer once a place is free");
+    assert_eq!(&answer, b"HTTP/1.1 200 OK");
 }
 
 #[test]

@@ -38,7 +38,12 @@ pub(crate) struct Call {
 
 impl Call {
     pub(crate) fn new(code: &str) -> Self {
-        Self { arguments: json!({ "code": code }), progress: false }
+        let mut arguments = json!({ "code": code });
+        // Later modes run this same suite.
+        if let Ok(isolation) = std::env::var("PRIMCS_TEST_ISOLATION") {
+            arguments["isolation"] = json!(isolation);
+        }
+        Self { arguments, progress: false }
     }
 
     pub(crate) fn timeout(mut self, seconds: u64) -> Self {

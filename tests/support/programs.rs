@@ -1,14 +1,17 @@
 //! Where the programs under test are and how one is started so that it cannot outlive the test.
 //!
 //! `PRIMCS_TEST_PROGRAMS` and `PRIMCS_TEST_WEAKENED_PROGRAMS` name directories with `primcs` and
-//! `primcs-supervisor` in them. A missing program is a failure that says how to get it.
+//! `primcs-supervisor` in them. A missing program is a failure that says how to get it. Where the user
+//! of the tests can reach neither the checkout nor the target directory, `PRIMCS_TEST_CHECKOUT` and
+//! `PRIMCS_TEST_STATE_DIR` name others.
 #![forbid(unsafe_code)]
 
 use std::env;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 /// The programs as they are shipped, or those in which `PRIMCS_WEAKEN` takes barriers away.
@@ -24,8 +27,7 @@ pub(crate) fn program(build: Build, name: &str) -> PathBuf {
         Build::Normal => ("PRIMCS_TEST_PROGRAMS", "target/debug"),
         Build::Weakened => ("PRIMCS_TEST_WEAKENED_PROGRAMS", "target/weaken/debug"),
     };
-    let directory = env::var_os(variable)
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(fallback), PathBuf::from);
+    let directory = env::var_os(variable).map_or_else(|| checkout().join(fallback), PathBuf::from);
     let path = directory.join(name);
     assert!(
         path.is_file(),
@@ -35,30 +37,68 @@ pub(crate) fn program(build: Build, name: &str) -> PathBuf {
     path
 }
 
-/// A state directory for all servers of this test program and build, so that the private copy of
-/// the system is made once. It stays for the next time; everything in it can be made again.
+/// Where this repository lies.
+pub(crate) fn checkout() -> PathBuf {
+    env::var_os("PRIMCS_TEST_CHECKOUT")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from)
+}
+
+/// A directory for what the tests write, which stays.
+pub(crate) fn scratch() -> PathBuf {
+    env::var_os("PRIMCS_TEST_STATE_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from)
+}
+
+/// A state directory for all servers of one build, so that the private copy of the system is made
+/// once. It stays for the next time; everything in it can be made again.
 pub(crate) fn state_dir(build: Build) -> PathBuf {
-    let root = env::var_os("PRIMCS_TEST_STATE_DIR")
-        .map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from);
-    let directory = root.join(format!("{}-{build:?}", env!("CARGO_CRATE_NAME")).to_lowercase());
+    let directory = scratch().join(format!("state-{build:?}").to_lowercase());
     std::fs::create_dir_all(&directory).expect("cannot create the state directory");
     directory
 }
 
-/// Isolation mode to test: later modes run this same suite.
-pub(crate) fn isolation() -> String {
-    env::var("PRIMCS_TEST_ISOLATION").unwrap_or_else(|_| "strict".to_owned())
+/// Whether the limits of runs are the kernel's. Root makes control groups; a plain user has those
+/// that somebody has delegated, or none, and then there are no runs without `--allow-soft-limits`.
+pub(crate) fn limits_are_hard() -> bool {
+    static HARD: LazyLock<bool> = LazyLock::new(|| {
+        let hard = nix::unistd::geteuid().is_root() || controllers_are_delegated();
+        if !hard {
+            super::aloud::say("no control group is delegated to this user: --allow-soft-limits");
+        }
+        hard
+    });
+    *HARD
 }
 
-/// `primcs SUBCOMMAND` with its own state directory and none of the caller's settings.
+/// Whether the group that this process is in belongs to it, with what limits need.
+fn controllers_are_delegated() -> bool {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let own = read("/proc/self/cgroup");
+    let Some(group) = own.lines().find_map(|line| line.strip_prefix("0::")) else { return false };
+    let group = format!("/sys/fs/cgroup{group}");
+    let controllers = read(&format!("{group}/cgroup.controllers"));
+    let offers = |name| controllers.split_whitespace().any(|one| one == name);
+    let writable = nix::unistd::AccessFlags::W_OK;
+    ["cpu", "memory", "pids"].into_iter().all(offers)
+        && nix::unistd::access(format!("{group}/cgroup.subtree_control").as_str(), writable).is_ok()
+}
+
+/// `primcs SUBCOMMAND` with its own state directory and none of the caller's settings, and with soft
+/// limits where there are no others.
 pub(crate) fn primcs(build: Build, subcommand: &str) -> Command {
+    let mut command = primcs_as_it_is(build, subcommand);
+    if !limits_are_hard() {
+        command.arg("--allow-soft-limits");
+    }
+    command
+}
+
+/// The same without leave for soft limits.
+pub(crate) fn primcs_as_it_is(build: Build, subcommand: &str) -> Command {
     let mut command = Command::new(program(build, "primcs"));
     let _ = program(build, "primcs-supervisor");
     forget_settings(&mut command);
     command.arg(subcommand).arg("--state-dir").arg(state_dir(build));
-    if isolation() != "strict" {
-        command.arg("--isolation").arg(isolation());
-    }
     command
 }
 
@@ -70,6 +110,8 @@ fn forget_settings(command: &mut Command) {
         }
     }
     command.env_remove("PORT");
+    // Set for a service; then there is no first screen.
+    command.env_remove("JOURNAL_STREAM");
 }
 
 /// A `primcs run` that is over.

@@ -84,13 +84,18 @@ impl Server {
 
     /// Pid of the server half that we have started.
     pub(crate) fn pid(&self) -> i32 {
-        self.own.as_ref().expect("only for a server of our own").pid
+        self.own_pid().expect("only for a server of our own")
+    }
+
+    /// The same; `None` for a service that runs without us.
+    pub(crate) fn own_pid(&self) -> Option<i32> {
+        self.own.as_ref().map(|own| own.pid)
     }
 
     /// The privileged half, ours or the only one there is.
     pub(crate) fn supervisor(&self) -> Process {
-        if let Some(own) = &self.own {
-            return supervisor_of(own.pid);
+        if let Some(pid) = self.own_pid() {
+            return supervisor_of(pid);
         }
         if let Ok(pid) = env::var("PRIMCS_TEST_SUPERVISOR_PID") {
             let pid = pid.parse().expect("PRIMCS_TEST_SUPERVISOR_PID is a pid");

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![allow(dead_code, reason = "shared; each test program uses a part")]
 
+pub(crate) mod aloud;
 pub(crate) mod http;
 pub(crate) mod mcp;
 pub(crate) mod processes;

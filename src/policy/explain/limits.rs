@@ -21,6 +21,8 @@ pub(super) fn explain(limits: &Limits) -> Text {
     limit(&mut text, "cpu.max", &cgroup.cpu_max);
     limit(&mut text, "tmpfs size", &limits.run.tmpfs.size);
     limit(&mut text, "tmpfs nr_inodes", &limits.run.tmpfs.nr_inodes);
+    limit(&mut text, "sockets inet", &limits.run.sockets.inet);
+    limit(&mut text, "sockets tcp_rmem", &limits.run.sockets.tcp_rmem);
     let output = &limits.run.output;
     limit(&mut text, "output written", &output.written);
     limit(&mut text, "output kept", &output.kept);

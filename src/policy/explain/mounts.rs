@@ -2,20 +2,15 @@
 #![forbid(unsafe_code)]
 
 use super::{Text, names, words};
-use crate::policy::mounts::{Base, EtcContent, FileName, Mounts, RootMountKind, RootPath};
+use crate::policy::mounts::{Base, EtcContent, FileName, Mounts, RootPath};
 
 pub(super) fn explain(mounts: &Mounts) -> Text {
     let mut text = Text::default();
     text.heading(2, "What a run sees of a file system (mounts)");
     text.heading(3, "Its root");
-    for mount in &mounts.root.mount {
-        let kind = match mount.kind {
-            RootMountKind::Tmpfs => "a tmpfs",
-            RootMountKind::Base => "from the private copy",
-        };
-        let value = format!("{kind}, {}", words(&mount.flags));
-        text.item(&format!("`{}`", mount.target.as_str()), &value, &mount.reason);
-    }
+    let root = &mounts.root;
+    text.item("`/`", &format!("a tmpfs, {}", words(&root.tmpfs.flags)), &root.tmpfs.reason);
+    text.item("the private copy", &format!("({})", words(&root.base.flags)), &root.base.reason);
     for link in &mounts.root.link {
         text.item(&format!("`{}`", link.path.as_str()), &format!("-> `{}`", link.to), &link.reason);
     }

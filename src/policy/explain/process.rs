@@ -3,7 +3,7 @@
 
 use super::{Text, names, words};
 use crate::policy::mounts::RootPath;
-use crate::policy::process::{Landlock, Process};
+use crate::policy::process::{LandlockRule, Process};
 
 pub(super) fn explain(process: &Process) -> Text {
     let mut text = Text::default();
@@ -55,15 +55,20 @@ pub(super) fn explain(process: &Process) -> Text {
         text.item(&format!("`{}={}`", variable.name, variable.value), "", &variable.reason);
     }
     text.heading(3, "Landlock, where the kernel has it");
-    landlock(&mut text, &process.landlock);
+    let run = &process.landlock;
+    text.item("everything not granted here", "is refused", &run.reason);
+    let rights = format!("may {}", words(&run.base.rights));
+    text.item("the private copy", &rights, &run.base.reason);
+    rules(&mut text, &run.rule);
     text.heading(3, "Landlock of the server, after its start");
-    landlock(&mut text, &process.server.landlock);
+    let server = &process.server.landlock;
+    text.item("everything not granted here", "is refused", &server.reason);
+    rules(&mut text, &server.rule);
     text
 }
 
-fn landlock(text: &mut Text, landlock: &Landlock) {
-    text.item("everything not granted here", "is refused", &landlock.reason);
-    for rule in &landlock.rule {
+fn rules(text: &mut Text, rules: &[LandlockRule]) {
+    for rule in rules {
         let rights = format!("may {}", words(&rule.rights));
         text.item(&names(rule.paths.iter().map(RootPath::as_str)), &rights, &rule.reason);
     }

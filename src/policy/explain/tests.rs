@@ -68,3 +68,51 @@ fn a_part_is_explained_alone() {
     assert!(text.contains("`wall` = 60s, a call may ask for up to 600s"), "{text}");
     assert!(!text.contains("Environment"), "{text}");
 }
+
+#[test]
+fn whatever_has_a_name_is_found_by_it() {
+    let policy = policy();
+    for (name, says) in [
+        ("memory.max", "- `memory.max` = 1GiB: "),
+        ("pids.max", "- `pids.max` = 128: "),
+        ("wall", "- `wall` = 60s"),
+        ("nofile", "- `rlimit nofile` = 1024: "),
+        ("tmpfs.size", "- `tmpfs size` = 512MiB: "),
+        ("output.written", "- `output written` = 64MiB: "),
+        ("queue", "- `queue` = 512: "),
+        ("/usr", "- `/usr` from the private copy"),
+        ("/usr", "- `/usr` `/etc` `/primcs` may "),
+        ("/workspace", "- `/workspace` mode "),
+        ("/proc/self/task", "- `/proc/self/task` may read_file, read_dir: "),
+        ("HOME", "- `HOME=/home/run`: "),
+        ("git", "`git`"),
+        ("CAP_SYS_ADMIN", "- `capabilities` = none: "),
+        ("cap_net_raw", "- `capabilities` = none: "),
+        ("capabilities", "- `capabilities` = none: "),
+        ("no_new_privs", "- `no_new_privs` = true: "),
+        ("umask", "- `umask` = 0022: "),
+        ("umask", "## In a run"),
+    ] {
+        let text = explain(&policy, Some(name)).unwrap();
+        assert!(text.contains(says), "{name}: {text}");
+        assert!(text.starts_with('#') && text.lines().count() < 20, "{name}: {text}");
+    }
+    for name in ["", "cap_nothing", "memory", "/us", "the"] {
+        let error = explain(&policy, Some(name)).unwrap_err().to_string();
+        assert!(error.contains("memory.max"), "{error}");
+    }
+}
+
+#[test]
+fn every_entry_with_a_name_in_code_type_is_found_by_it() {
+    let policy = policy();
+    for (_, part) in PARTS {
+        for line in part(&policy).0 {
+            let Line::Item { name, text } = line else { continue };
+            for name in name.split('`').skip(1).step_by(2) {
+                let found = explain(&policy, Some(name)).unwrap();
+                assert!(found.contains(text.as_str()), "{name}: {found}");
+            }
+        }
+    }
+}

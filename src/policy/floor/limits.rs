@@ -43,6 +43,16 @@ pub(super) fn check(limits: &Limits) -> Result<(), FloorError> {
         "must lie between \"256\" and \"16777216\"; 0 would mean without limit",
     )?;
     file.demand(
+        "run.sockets inet",
+        (1..=16_384).contains(&limits.run.sockets.inet.value),
+        "must lie between \"1\" and \"16384\": each may hold kernel memory that nobody is charged for",
+    )?;
+    file.demand(
+        "run.sockets tcp_rmem",
+        (4096..=1 << 20).contains(&limits.run.sockets.tcp_rmem.value),
+        "must lie between \"4096\" and \"1048576\" bytes",
+    )?;
+    file.demand(
         "run wall",
         !limits.run.wall.value.is_zero(),
         "must not be 0; write \"1s\" or more",

@@ -4,12 +4,11 @@
 #![forbid(unsafe_code)]
 
 use super::{File, FloorError, is_below, is_kernel_view};
-use crate::policy::mounts::{MountFlag, Mounts, Root, RootMountKind};
+use crate::policy::mounts::{MountFlag, Mounts, Root, RunMounts};
 
 pub(super) fn check(mounts: &Mounts) -> Result<(), FloorError> {
     let file = File("mounts.toml");
     root(file, &mounts.root)?;
-    has_flags(file, "run flags", &mounts.run.flags, &[MountFlag::Nosuid, MountFlag::Nodev])?;
     let all = [MountFlag::Ro, MountFlag::Nosuid, MountFlag::Nodev, MountFlag::Noexec];
     has_flags(file, "proc flags", &mounts.proc.flags, &all)?;
     for entry in &mounts.proc.show {
@@ -21,17 +20,14 @@ pub(super) fn check(mounts: &Mounts) -> Result<(), FloorError> {
             "is not one of the entries known to be harmless; remove it",
         )?;
     }
-    for directory in &mounts.run.directory {
-        let target = directory.target.as_str();
-        // The first mount is "/" itself, which everything lies below.
-        let mut parts = mounts.root.mount.iter().skip(1).map(|mount| mount.target.as_str());
-        let hides = parts.any(|part| is_below(target, part) || is_below(part, target));
+    for name in ALWAYS_SHOWN {
         file.demand(
-            &format!("run.directory {target}"),
-            target != "/" && target != "/dev" && !is_kernel_view(target) && !hides,
-            "would cover a read-only part of the root; choose another target",
+            &format!("proc show {name}"),
+            mounts.proc.show.iter().any(|entry| entry.path.as_str() == name),
+            "is missing; put it back: a link into the reader's own process directory cannot be covered",
         )?;
     }
+    run(file, &mounts.run)?;
     for tree in &mounts.base.tree {
         let path = tree.path.as_str();
         file.demand(
@@ -43,21 +39,52 @@ pub(super) fn check(mounts: &Mounts) -> Result<(), FloorError> {
     Ok(())
 }
 
-fn root(file: File, root: &Root) -> Result<(), FloorError> {
-    let first = root.mount.first().map(|mount| (mount.target.as_str(), mount.kind));
+fn run(file: File, run: &RunMounts) -> Result<(), FloorError> {
+    has_flags(file, "run flags", &run.flags, &[MountFlag::Nosuid, MountFlag::Nodev])?;
     file.demand(
-        "root.mount",
-        first == Some(("/", RootMountKind::Tmpfs)),
-        "must begin with \"/\" as a tmpfs: the root is built from nothing",
+        "run flags",
+        !run.flags.contains(&MountFlag::Ro),
+        "must not have \"ro\": these are the places a run can write",
     )?;
-    for mount in &root.mount {
-        let target = mount.target.as_str();
-        let key = format!("root.mount {target}");
-        has_flags(file, &key, &mount.flags, &[MountFlag::Ro, MountFlag::Nosuid, MountFlag::Nodev])?;
+    for directory in &run.directory {
+        let target = directory.target.as_str();
+        let hides = |part: &&str| is_below(target, part) || is_below(part, target);
         file.demand(
-            &key,
-            !is_kernel_view(target),
-            "shows the kernel; remove it: /proc has a section of its own and /sys is never shown",
+            &format!("run.directory {target}"),
+            target != "/"
+                && target != "/dev"
+                && !is_kernel_view(target)
+                && !READ_ONLY.iter().any(hides),
+            "would cover a read-only part of the root; choose another target",
+        )?;
+    }
+    for (name, target) in FIXED_DIRECTORIES {
+        let is_it = |(directory, at): (&str, &str)| directory == name && at == target;
+        let mut all = run.directory.iter().map(|one| (one.name.as_str(), one.target.as_str()));
+        file.demand(
+            &format!("run.directory {name}"),
+            all.any(is_it),
+            &format!("must be there with the target \"{target}\": the program is started from it"),
+        )?;
+    }
+    Ok(())
+}
+
+fn root(file: File, root: &Root) -> Result<(), FloorError> {
+    for (key, mount) in [("root.tmpfs flags", &root.tmpfs), ("root.base flags", &root.base)] {
+        has_flags(file, key, &mount.flags, &[MountFlag::Ro, MountFlag::Nosuid, MountFlag::Nodev])?;
+    }
+    file.demand(
+        "root.base flags",
+        !root.base.flags.contains(&MountFlag::Noexec),
+        "must not have \"noexec\": the interpreter lies there",
+    )?;
+    for link in &root.link {
+        let path = link.path.as_str();
+        file.demand(
+            &format!("root.link {path}"),
+            path.strip_prefix("/dev/").is_some_and(|name| !name.contains('/')),
+            "is not directly below /dev; remove it: links at the top are made as the private copy has them",
         )?;
     }
     for device in &root.device {
@@ -88,8 +115,18 @@ const HARMLESS_DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"
 
 const SYSTEM_DIRECTORIES: [&str; 4] = ["/usr", "/lib", "/lib64", "/opt"];
 
+/// Script and interpreter lie in these.
+const FIXED_DIRECTORIES: [(&str, &str); 2] = [("workspace", "/workspace"), ("venv", "/venv")];
+
+/// What is not a run's own: the private copy's usual parts, our own file, and what covers `/proc`.
+const READ_ONLY: [&str; 10] =
+    ["/usr", "/etc", "/bin", "/sbin", "/lib", "/lib64", "/opt", "/primcs", "/mnt", "/var/empty"];
+
+/// Links into the process directory of whoever reads them.
+const ALWAYS_SHOWN: [&str; 4] = ["self", "thread-self", "mounts", "net"];
+
 /// A name that ends in `/` stands for every leaf below it.
-const SHOWABLE: [&str; 14] = [
+const SHOWABLE: [&str; 15] = [
     "self",
     "thread-self",
     "cpuinfo",
@@ -100,6 +137,7 @@ const SHOWABLE: [&str; 14] = [
     "version",
     "filesystems",
     "mounts",
+    "net",
     "sys/kernel/",
     "sys/vm/",
     "sys/fs/",

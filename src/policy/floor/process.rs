@@ -3,12 +3,13 @@
 #![forbid(unsafe_code)]
 
 use super::{File, FloorError, is_below, is_kernel_view};
-use crate::policy::mounts::RootPath;
+use crate::policy::mounts::{RootPath, RunMounts};
 use crate::policy::process::{
-    Identity, LandlockRight, LandlockRule, NamespaceKind, Privilege, Process, Securebit, Variable,
+    Identity, LandlockRight, LandlockRule, NamespaceKind, Privilege, Process, SERVER_THREADS,
+    Securebit, Variable,
 };
 
-pub(super) fn check(process: &Process) -> Result<(), FloorError> {
+pub(super) fn check(process: &Process, writable: &RunMounts) -> Result<(), FloorError> {
     let file = File("process.toml");
     for kind in NAMESPACES {
         file.demand(
@@ -18,10 +19,16 @@ pub(super) fn check(process: &Process) -> Result<(), FloorError> {
         )?;
     }
     identity(file, &process.identity)?;
+    directory(file, &process.identity, writable)?;
     privilege(file, &process.privilege)?;
     process.environment.iter().try_for_each(|entry| variable(file, entry))?;
-    let rules = process.landlock.rule.iter().chain(&process.server.landlock.rule);
-    rules.into_iter().try_for_each(|entry| rule(file, entry))
+    file.demand(
+        "landlock.base",
+        process.landlock.base.rights.iter().all(|right| READS.contains(right)),
+        "lets the private copy be written; leave only execute, read_file and read_dir",
+    )?;
+    process.landlock.rule.iter().try_for_each(|entry| rule(file, entry))?;
+    server_rules(file, &process.server.landlock.rule)
 }
 
 fn identity(file: File, identity: &Identity) -> Result<(), FloorError> {
@@ -44,6 +51,15 @@ fn identity(file: File, identity: &Identity) -> Result<(), FloorError> {
         "identity.hostname",
         plain && (1..=63).contains(&name.len()),
         "must be 1 to 63 letters, digits and hyphens",
+    )
+}
+
+fn directory(file: File, identity: &Identity, writable: &RunMounts) -> Result<(), FloorError> {
+    let wanted = &identity.directory.value;
+    file.demand(
+        "identity.directory",
+        writable.directory.iter().any(|directory| directory.target == *wanted),
+        "must be the target of a run.directory of mounts.toml, or no run finds it",
     )
 }
 
@@ -86,8 +102,7 @@ fn rule(file: File, rule: &LandlockRule) -> Result<(), FloorError> {
         !grants(&[LandlockRight::MakeChar, LandlockRight::MakeBlock]),
         "lets device nodes be made; remove make_char and make_block",
     )?;
-    let reads = [LandlockRight::Execute, LandlockRight::ReadFile, LandlockRight::ReadDir];
-    let only_reads = rule.rights.iter().all(|right| reads.contains(right));
+    let only_reads = rule.rights.iter().all(|right| READS.contains(right));
     file.demand(
         &key,
         only_reads || !paths.iter().any(|path| is_shared(path)),
@@ -95,11 +110,37 @@ fn rule(file: File, rule: &LandlockRule) -> Result<(), FloorError> {
     )
 }
 
+/// The server keeps its own threads, to see that it is confined, and gets nothing of the host.
+fn server_rules(file: File, rules: &[LandlockRule]) -> Result<(), FloorError> {
+    let reads = [LandlockRight::ReadFile, LandlockRight::ReadDir];
+    for rule in rules {
+        let paths = rule.paths.iter().map(RootPath::as_str).collect::<Vec<_>>();
+        let own = paths.iter().all(|path| is_below(path, SERVER_THREADS));
+        file.demand(
+            &format!("server.landlock.rule {}", paths.join(" ")),
+            own && rule.rights.iter().all(|right| reads.contains(right)),
+            "opens more to the server than its own threads; leave only read_file and read_dir on /proc/self/task",
+        )?;
+    }
+    let keeps = |rule: &LandlockRule| {
+        rule.paths.iter().any(|path| path.as_str() == SERVER_THREADS)
+            && reads.iter().all(|right| rule.rights.contains(right))
+    };
+    file.demand(
+        "server.landlock.rule",
+        rules.iter().any(keeps),
+        "must grant read_file and read_dir on /proc/self/task: the server reads there that it is confined",
+    )
+}
+
 /// What belongs to all runs or to the kernel. `/` counts, since a rule holds for all below it.
 fn is_shared(path: &str) -> bool {
-    let read_only = ["/usr", "/etc", "/lib", "/lib64", "/opt"];
+    let read_only = ["/usr", "/etc", "/lib", "/lib64", "/opt", "/primcs"];
     path == "/" || is_kernel_view(path) || read_only.iter().any(|root| is_below(path, root))
 }
+
+const READS: [LandlockRight; 3] =
+    [LandlockRight::Execute, LandlockRight::ReadFile, LandlockRight::ReadDir];
 
 const NAMESPACES: [NamespaceKind; 7] = [
     NamespaceKind::User,

@@ -100,15 +100,24 @@ fn no_limit_can_be_switched_off() {
 
 #[test]
 fn the_view_of_the_file_system_stays_closed() {
-    let root = "target = \"/\"\nkind   = \"tmpfs\"\nflags  = [\"ro\", \"nosuid\", \"nodev\"]";
-    let usr = "target = \"/usr\"\nkind   = \"base\"\nflags  = [\"ro\", \"nosuid\", \"nodev\"]";
+    let root = "[root.tmpfs]\nflags  = [\"ro\", \"nosuid\", \"nodev\"]";
+    let base = "[root.base]\nflags  = [\"ro\", \"nosuid\", \"nodev\"]";
     let cases = [
-        (root, "target = \"/\"\nkind   = \"tmpfs\"\nflags  = [\"nosuid\", \"nodev\"]"),
-        (root, "target = \"/\"\nkind   = \"base\"\nflags  = [\"ro\", \"nosuid\", \"nodev\"]"),
-        (usr, "target = \"/usr\"\nkind   = \"base\"\nflags  = [\"nosuid\", \"nodev\"]"),
-        (usr, "target = \"/usr\"\nkind   = \"base\"\nflags  = [\"ro\", \"nodev\"]"),
-        (usr, "target = \"/usr\"\nkind   = \"base\"\nflags  = [\"ro\", \"nosuid\"]"),
-        (usr, "target = \"/sys\"\nkind   = \"base\"\nflags  = [\"ro\", \"nosuid\", \"nodev\"]"),
+        (root, "[root.tmpfs]\nflags  = [\"nosuid\", \"nodev\"]"),
+        (base, "[root.base]\nflags  = [\"nosuid\", \"nodev\"]"),
+        (base, "[root.base]\nflags  = [\"ro\", \"nodev\"]"),
+        (base, "[root.base]\nflags  = [\"ro\", \"nosuid\"]"),
+        (base, "[root.base]\nflags  = [\"ro\", \"nosuid\", \"nodev\", \"noexec\"]"),
+        ("path   = \"/dev/fd\"", "path   = \"/lib64\""),
+        ("path   = \"/dev/fd\"", "path   = \"/dev/shm/fd\""),
+        ("{ path = \"net\"", "{ path = \"version\""),
+        (
+            "[run]\nflags  = [\"nosuid\", \"nodev\"]",
+            "[run]\nflags  = [\"ro\", \"nosuid\", \"nodev\"]",
+        ),
+        ("target = \"/workspace\"", "target = \"/work\""),
+        ("name   = \"venv\"", "name   = \"env\""),
+        ("target = \"/home/run\"", "target = \"/primcs/run\""),
         ("[run]\nflags  = [\"nosuid\", \"nodev\"]", "[run]\nflags  = [\"nosuid\"]"),
         ("[run]\nflags  = [\"nosuid\", \"nodev\"]", "[run]\nflags  = [\"nodev\"]"),
         (
@@ -148,6 +157,7 @@ fn a_run_keeps_no_privilege_and_shares_no_namespace() {
         ("gid           = { value = 1000", "gid           = { value = 0"),
         ("oom_score_adj = { value = 1000", "oom_score_adj = { value = 0"),
         ("hostname      = { value = \"sandbox\"", "hostname      = { value = \"\""),
+        ("directory     = { value = \"/workspace\"", "directory     = { value = \"/usr\""),
         ("capabilities        = { value = []", "capabilities        = { value = [\"CAP_NET_RAW\"]"),
         ("no_new_privs        = { value = true", "no_new_privs        = { value = false"),
         ("new_session_keyring = { value = true", "new_session_keyring = { value = false"),
@@ -270,4 +280,27 @@ fn what_an_operator_may_change_loads() {
     assert_ne!(more_memory, LIMITS.1);
     Policy::from_files(&BTreeMap::from([(LIMITS.0.to_owned(), more_memory)])).unwrap();
     with_rule(RUN, "mincore", "allow = [{ call = \"sync_file_range\", reason = \"r\" }]").unwrap();
+}
+
+#[test]
+fn the_server_keeps_its_own_threads_and_gets_nothing_else() {
+    let own = "paths  = [\"/proc/self/task\"]";
+    for (to, says) in [
+        ("paths  = [\"/proc/self/task\", \"/etc\"]", "opens more to the server"),
+        ("paths  = [\"/\"]", "opens more to the server"),
+        ("paths  = [\"/proc/self/task/1\"]", "must grant"),
+    ] {
+        assert!(loosened(PROCESS, own, to).contains(says), "{to}");
+    }
+    let file = PROCESS.1.split(own).nth(1).unwrap();
+    for (to, says) in
+        [("\"read_dir\", \"write_file\"", "opens more"), ("\"execute\"", "opens more")]
+    {
+        let from = "rights = [\"read_file\", \"read_dir\"]";
+        let text = file.replace(from, &format!("rights = [\"read_file\", {to}]"));
+        let whole = format!("{}{own}{text}", PROCESS.1.split(own).next().unwrap());
+        let files = BTreeMap::from([(PROCESS.0.to_owned(), whole)]);
+        let error = Policy::from_files(&files).unwrap_err();
+        assert!(why(&error).contains(says), "{to}: {}", why(&error));
+    }
 }

@@ -1,7 +1,8 @@
 //! What can go wrong on the way to a copy, and what mends it. Trusts nothing, decides nothing.
 #![forbid(unsafe_code)]
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 /// Why there is no copy.
 #[derive(Debug, thiserror::Error)]
@@ -24,59 +25,15 @@ pub enum BaseError {
         /// What was started.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
-    /// It answered something else.
-    #[error("{} did not answer like a whole CPython; name one with --python", path.display())]
-    NotPython {
-        /// What was started.
-        path: PathBuf,
-    },
-    /// Older than 3.10.
-    #[error("{} is Python {version}; 3.10 or newer is needed: install one or name it with --python", path.display())]
-    TooOld {
-        /// What was asked.
-        path: PathBuf,
-        /// Its version.
-        version: String,
-    },
-    /// Found, not named, and below a home directory.
-    #[error("{} lies below a home directory; such an interpreter is used only when named with --python", path.display())]
-    BelowHome {
-        /// Its binary.
-        path: PathBuf,
-    },
-    /// Runs are other users, and other users cannot read it.
-    #[error("{}: runs are other users, and {} is closed to them (mode {mode:04o}); use an interpreter below /usr, or open it with: chmod o+rx {}", path.display(), closed.display(), closed.display())]
-    Unreadable {
-        /// The interpreter.
-        path: PathBuf,
-        /// The first part of its path that is closed.
-        closed: PathBuf,
-        /// That part's mode.
-        mode: u32,
-    },
-    /// It answered, and cannot be copied.
+    /// It is there, and no run could use it.
     #[error("{} cannot be used: {why}; name another interpreter with --python", path.display())]
     Interpreter {
-        /// Its binary.
+        /// As named or found.
         path: PathBuf,
         /// The obstacle.
         why: String,
-    },
-    /// Something of the host could not be read.
-    #[error("cannot read {} of this host", path.display())]
-    Source {
-        /// Where.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A package upgrade under way, most likely.
-    #[error("{} changed while it was copied; start again", path.display())]
-    Changed {
-        /// Where.
-        path: PathBuf,
     },
     /// Somebody else could change what lies in the state directory.
     #[error("{} {why}", path.display())]
@@ -92,27 +49,21 @@ pub enum BaseError {
         /// The lock.
         path: PathBuf,
     },
-    /// The state directory could not be read.
+    /// Something in the state directory could not be read.
     #[error("cannot read {}", path.display())]
     Read {
         /// Where.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
-    /// The state directory could not be written.
+    /// Something in the state directory could not be written, or what it is copied from not read.
     #[error("cannot write {}", path.display())]
     Write {
         /// Where.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
-    },
-    /// A path of the host that JSON cannot hold.
-    #[error("a path of this host is no UTF-8 text")]
-    Encode {
-        /// Why.
-        source: serde_json::Error,
+        source: io::Error,
     },
     /// The copy is not what was written.
     #[error("the private copy is damaged at {}: {how}", path.display())]
@@ -122,4 +73,21 @@ pub enum BaseError {
         /// What it is.
         how: &'static str,
     },
+}
+
+impl BaseError {
+    /// For `map_err`.
+    pub(super) fn read(path: &Path) -> impl Fn(io::Error) -> Self + Copy {
+        move |source| Self::Read { path: path.to_owned(), source }
+    }
+
+    /// For `map_err`.
+    pub(super) fn write(path: &Path) -> impl Fn(io::Error) -> Self + Copy {
+        move |source| Self::Write { path: path.to_owned(), source }
+    }
+
+    /// Says why `path` cannot be the interpreter of runs.
+    pub(super) fn interpreter(path: &Path, why: impl Into<String>) -> Self {
+        Self::Interpreter { path: path.to_owned(), why: why.into() }
+    }
 }

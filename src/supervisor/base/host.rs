@@ -5,9 +5,7 @@
 //! `copy.rs` therefore opens without following links and compares the fingerprint.
 #![forbid(unsafe_code)]
 
-use std::collections::HashMap;
 use std::ffi::OsString;
-use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
@@ -59,40 +57,21 @@ pub(super) fn relative(link: &Path, target: &Path) -> PathBuf {
     up.chain(to.iter().skip(common).copied()).collect()
 }
 
-/// Answers whether every user of the host may read something. The copy is readable by every run,
-/// so nothing may enter it that root alone could read.
-#[derive(Debug, Default)]
-pub(super) struct Readability {
-    /// False when rootless: then it is our own right to read that counts.
-    pub by_everybody: bool,
-    directories: HashMap<PathBuf, bool>,
-}
-
-impl Readability {
-    /// For runs that are somebody else (`by_everybody`) or ourselves.
-    pub(super) fn new(by_everybody: bool) -> Self {
-        Self { by_everybody, directories: HashMap::new() }
-    }
-
-    /// `path` must be free of links.
-    pub(super) fn allows(&mut self, path: &Path, metadata: &Metadata) -> bool {
-        if !self.by_everybody {
-            return access(path, AccessFlags::R_OK).is_ok();
+/// The first part of `path` (free of links) that whoever runs will be may not pass or read, with its
+/// mode. The copy is readable by every run, so nothing may enter it that root alone could read; when
+/// rootless (not `by_everybody`) it is our own right that counts.
+pub(super) fn closed_part(path: &Path, by_everybody: bool) -> io::Result<Option<(PathBuf, u32)>> {
+    let mut parts: Vec<_> = path.ancestors().collect();
+    parts.reverse();
+    for part in parts {
+        let mode = std::fs::symlink_metadata(part)?.mode() & 0o7777;
+        let needed = if part == path { 0o004 } else { 0o001 };
+        if by_everybody && mode & needed == 0 {
+            return Ok(Some((part.to_owned(), mode)));
         }
-        metadata.mode() & 0o004 != 0
-            && path.parent().is_none_or(|directory| self.allows_search(directory))
     }
-
-    fn allows_search(&mut self, directory: &Path) -> bool {
-        if let Some(known) = self.directories.get(directory) {
-            return *known;
-        }
-        let is_open = std::fs::symlink_metadata(directory)
-            .is_ok_and(|metadata| metadata.is_dir() && metadata.mode() & 0o001 != 0)
-            && directory.parent().is_none_or(|parent| self.allows_search(parent));
-        self.directories.insert(directory.to_owned(), is_open);
-        is_open
-    }
+    access(path, AccessFlags::R_OK)?;
+    Ok(None)
 }
 
 fn reversed(path: &Path) -> Vec<OsString> {

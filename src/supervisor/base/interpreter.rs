@@ -6,17 +6,15 @@
 //! the host can read it (`plan.rs`).
 #![forbid(unsafe_code)]
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use super::elf::{self, Program};
 use super::{BaseError, Reader, foreign, host};
 
 /// What an interpreter says about itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(super) struct Interpreter {
     /// Its binary, no link or script.
     pub real: PathBuf,
@@ -28,35 +26,16 @@ pub(super) struct Interpreter {
     pub stdlib: PathBuf,
     /// See `stdlib`.
     pub platstdlib: PathBuf,
-    /// The bundle its TLS library looks for, when it has one.
-    pub certificates: Option<PathBuf>,
     implementation: String,
     minor: (u32, u32),
 }
 
-/// What was found, and from which candidate.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Choice {
-    /// Every path that was considered, best first. When this list changes, so may the choice.
-    pub candidates: Vec<PathBuf>,
-    /// The candidate that was taken.
-    pub taken: PathBuf,
-    /// True for a script: what it starts may change while the script stays the same.
-    pub ask_again: bool,
-    /// The answer.
-    pub interpreter: Interpreter,
-}
-
 /// Paths to try, best first.
-pub(super) fn candidates(named: Option<&Path>, search_path: &[PathBuf]) -> Vec<PathBuf> {
-    if let Some(named) = named {
-        return vec![named.to_owned()];
-    }
-    let system = newest_first(&SYSTEM.map(Path::new));
-    // Relative entries mean another file to everybody; the index holds text only.
-    let is_usable = |directory: &&PathBuf| directory.is_absolute() && directory.to_str().is_some();
-    let on_path = search_path.iter().filter(is_usable);
-    system.into_iter().chain(on_path.map(|directory| directory.join("python3"))).collect()
+fn candidates(search_path: &[PathBuf]) -> Vec<PathBuf> {
+    // Relative entries mean another file to everybody.
+    let on_path = search_path.iter().filter(|directory| directory.is_absolute());
+    let on_path = on_path.map(|directory| directory.join("python3"));
+    newest_first(&SYSTEM.map(Path::new)).into_iter().chain(on_path).collect()
 }
 
 /// Every `python3.N` in `directories`; of equal ones the first directory's.
@@ -77,88 +56,66 @@ fn newest_first(directories: &[&Path]) -> Vec<PathBuf> {
     found.into_iter().map(|(_, _, path)| path).collect()
 }
 
-/// Asks one candidate after the other; what was passed over and why goes to `skipped`.
+/// Asks one candidate after the other, or only the named one; also returns what was passed over and
+/// why. It is asked anew at every start: what a shim starts may change while the shim stays the same.
 pub(super) fn choose(
     named: Option<&Path>,
     search_path: &[PathBuf],
     reader: Option<Reader>,
-    skipped: &mut Vec<String>,
-) -> Result<Choice, BaseError> {
-    let candidates = candidates(named, search_path);
-    for taken in &candidates {
-        if named.is_none() && std::fs::metadata(taken).is_err() {
+) -> Result<(Interpreter, Vec<String>), BaseError> {
+    let mut passed_over = Vec::new();
+    if let Some(named) = named {
+        return ask(named, reader).map(|interpreter| (interpreter, passed_over));
+    }
+    for path in candidates(search_path) {
+        if std::fs::metadata(&path).is_err() {
             continue;
         }
-        let answer = ask(taken, reader).and_then(|interpreter| {
-            if named.is_none() && below_a_home(&interpreter.real) {
-                return Err(BaseError::BelowHome { path: interpreter.real });
-            }
-            Ok(interpreter)
-        });
-        match answer {
-            Ok(interpreter) => {
-                let ask_again = !matches!(elf::inspect(taken), Ok(Program::Elf { .. }));
-                let taken = taken.clone();
-                return Ok(Choice { candidates, taken, ask_again, interpreter });
-            }
-            Err(error) if named.is_some() => return Err(error),
-            Err(error) => skipped.push(format!("interpreter passed over: {}", chain(&error))),
-        }
+        let refusal = match ask(&path, reader) {
+            Ok(found) if below_a_home(&found.real) => BaseError::interpreter(
+                &found.real,
+                "it lies below a home directory, and such a one is used only when named",
+            ),
+            Ok(found) => return Ok((found, passed_over)),
+            Err(error) => error,
+        };
+        passed_over.push(format!("interpreter passed over: {}", super::super::chain(&refusal)));
     }
     Err(BaseError::NoInterpreter)
 }
 
 /// Lets one candidate say what it is.
-pub(super) fn ask(path: &Path, reader: Option<Reader>) -> Result<Interpreter, BaseError> {
+fn ask(path: &Path, reader: Option<Reader>) -> Result<Interpreter, BaseError> {
     if !path.is_absolute() {
         return Err(BaseError::NotAbsolute { path: path.to_owned() });
     }
-    if reader.is_some() {
-        refuse_closed_directories(path)?;
-        // A link in /usr/local/bin often leads into a home.
-        let leads_to = host::resolve(path)
-            .map_err(|source| BaseError::AskInterpreter { path: path.to_owned(), source })?;
-        refuse_closed_directories(&leads_to.real)?;
+    let failed = |source| BaseError::AskInterpreter { path: path.to_owned(), source };
+    // A link in /usr/local/bin often leads into a home.
+    let real = host::resolve(path).map_err(failed)?.real;
+    if let Some((closed, mode)) = host::closed_part(&real, reader.is_some()).map_err(failed)? {
+        let closed = closed.display();
+        let why = format!(
+            "runs are other users, and {closed} is closed to them (mode {mode:04o}; to open it: chmod o+rx {closed})"
+        );
+        return Err(BaseError::interpreter(path, why));
     }
     let arguments = ["-I", "-S", "-B", "-c", QUESTION];
-    let answer = foreign::ask(path, &arguments, reader, PATIENCE)
-        .map_err(|source| BaseError::AskInterpreter { path: path.to_owned(), source })?;
-    let line = answer.output.lines().last().unwrap_or_default();
-    let interpreter: Interpreter = match serde_json::from_str(line) {
-        Ok(interpreter) if answer.succeeded => interpreter,
-        _ => return Err(BaseError::NotPython { path: path.to_owned() }),
+    let answer = foreign::ask(path, &arguments, reader, PATIENCE).map_err(failed)?;
+    let line = answer.lines().last().unwrap_or_default();
+    let Ok(interpreter) = serde_json::from_str::<Interpreter>(line) else {
+        return Err(BaseError::interpreter(path, "it does not answer like a Python"));
     };
-    let Interpreter { real, base_prefix, stdlib, platstdlib, version, .. } = &interpreter;
-    if interpreter.implementation != "cpython" {
-        return Err(BaseError::NotPython { path: path.to_owned() });
+    let Interpreter { base_prefix, stdlib, platstdlib, version, .. } = &interpreter;
+    let inside = |path: &Path| path.is_absolute() && path.starts_with(base_prefix);
+    let is_whole = base_prefix.components().count() > 1 && inside(stdlib) && inside(platstdlib);
+    if interpreter.implementation != "cpython" || !is_whole {
+        return Err(BaseError::interpreter(path, "it is no whole CPython"));
     }
     if interpreter.minor < (3, OLDEST_MINOR) {
-        return Err(BaseError::TooOld { path: path.to_owned(), version: version.clone() });
-    }
-    let inside = |path: &Path| path.is_absolute() && path.starts_with(base_prefix);
-    if base_prefix.components().count() < 2 || !inside(stdlib) || !inside(platstdlib) {
-        return Err(BaseError::NotPython { path: path.to_owned() });
-    }
-    if reader.is_some() {
-        refuse_closed_directories(real)?;
+        let why = format!("it is Python {version}, and 3.10 or newer is needed");
+        return Err(BaseError::interpreter(path, why));
     }
     Ok(interpreter)
-}
-
-/// Names the first directory (or the file) that stands between `path` and everybody else.
-fn refuse_closed_directories(path: &Path) -> Result<(), BaseError> {
-    let mut ancestors: Vec<_> = path.ancestors().collect();
-    ancestors.reverse();
-    for part in ancestors {
-        let metadata = std::fs::metadata(part)
-            .map_err(|source| BaseError::AskInterpreter { path: path.to_owned(), source })?;
-        let needed = if part == path { 0o005 } else { 0o001 };
-        if metadata.mode() & needed != needed {
-            let (path, closed) = (path.to_owned(), part.to_owned());
-            return Err(BaseError::Unreadable { path, closed, mode: metadata.mode() & 0o7777 });
-        }
-    }
-    Ok(())
 }
 
 fn below_a_home(path: &Path) -> bool {
@@ -170,22 +127,12 @@ fn below_a_home(path: &Path) -> bool {
     homes.into_iter().any(|home| path.starts_with(home))
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
 const SYSTEM: [&str; 2] = ["/usr/local/bin", "/usr/bin"];
 const OLDEST_MINOR: u32 = 10;
 /// A version manager's shim starts several programs on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 const QUESTION: &str = "import json, os, sys, sysconfig
 paths = sysconfig.get_paths()
-try:
-    import ssl
-    certificates = ssl.get_default_verify_paths().openssl_cafile
-except ImportError:
-    certificates = None
 print(json.dumps({
     'real': os.path.realpath(sys.executable),
     'version': '.'.join(map(str, sys.version_info[:3])),
@@ -194,7 +141,6 @@ print(json.dumps({
     'base_prefix': os.path.realpath(sys.base_prefix),
     'stdlib': os.path.realpath(paths['stdlib']),
     'platstdlib': os.path.realpath(paths['platstdlib']),
-    'certificates': certificates,
 }))";
 
 #[cfg(test)]

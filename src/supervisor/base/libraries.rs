@@ -15,12 +15,9 @@ pub(super) fn needed_by(
     loader: &Path,
     reader: Option<Reader>,
 ) -> Result<Vec<PathBuf>, String> {
-    let answer = foreign::ask(loader, &[Path::new("--list"), file], reader, PATIENCE)
+    let listing = foreign::ask(loader, &[Path::new("--list"), file], reader, PATIENCE)
         .map_err(|error| format!("{} cannot list its libraries: {error}", loader.display()))?;
-    let mut libraries = parse(&answer.output)?;
-    if !answer.succeeded {
-        return Err(format!("{} cannot list its libraries", loader.display()));
-    }
+    let mut libraries = parse(&listing)?;
     if !libraries.iter().any(|library| library == loader) {
         libraries.push(loader.to_owned());
     }

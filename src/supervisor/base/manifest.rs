@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -15,19 +15,17 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::BaseError;
+use crate::policy::hex;
 
-/// One entry; its mode follows from its kind and is checked, not merely recorded.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// One entry. Every other mode, owner or number of names is damage, so they are not recorded.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub(super) enum Entry {
     /// Mode 0755.
-    Directory {
-        /// Permission bits.
-        mode: u32,
-    },
-    /// Mode 0755 or 0644.
+    Directory,
+    /// One name.
     File {
-        /// Permission bits.
+        /// Mode 0755 or 0644.
         mode: u32,
         /// In bytes.
         size: u64,
@@ -41,45 +39,74 @@ pub(super) enum Entry {
     },
 }
 
-/// Paths relative to the copy's root.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Manifest(pub BTreeMap<PathBuf, Entry>);
+/// Paths relative to the copy's root, which is the empty one.
+pub(super) type Manifest = BTreeMap<PathBuf, Entry>;
 
-impl Manifest {
-    /// Writes it and returns its digest, which stands for the whole copy.
-    pub(super) fn write(&self, directory: &Path) -> Result<String, BaseError> {
-        let text =
-            serde_json::to_vec_pretty(self).map_err(|source| BaseError::Encode { source })?;
-        let path = directory.join(NAME);
-        write_beside(&path, &text)?;
-        Ok(hex(&Sha256::digest(&text)))
+impl Entry {
+    /// Reads all of `from` and writes it to `to`.
+    pub(super) fn pass(mode: u32, mut from: impl Read, mut to: impl Write) -> io::Result<Self> {
+        let (mut hash, mut size) = (Sha256::new(), 0u64);
+        let mut buffer = vec![0u8; CHUNK];
+        loop {
+            let count = from.read(&mut buffer)?;
+            let bytes = buffer.get(..count).unwrap_or_default();
+            if bytes.is_empty() {
+                return Ok(Self::File { mode, size, sha256: hex(&hash.finalize()) });
+            }
+            hash.update(bytes);
+            size = size.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+            to.write_all(bytes)?;
+        }
     }
+
+    /// What lies at `path`; none when no copy has such a thing.
+    fn at(path: &Path) -> io::Result<Option<Self>> {
+        let found = std::fs::symlink_metadata(path)?;
+        let mode = found.mode() & 0o7777;
+        if found.uid() != nix::unistd::geteuid().as_raw() {
+            Ok(None)
+        } else if found.is_symlink() {
+            Ok(Some(Self::Link { target: std::fs::read_link(path)? }))
+        } else if found.is_file() && found.nlink() == 1 {
+            Self::pass(mode, open(path)?, io::sink()).map(Some)
+        } else {
+            Ok((found.is_dir() && mode == 0o755).then_some(Self::Directory))
+        }
+    }
+}
+
+/// Writes it beside the copy and returns its digest, which stands for the whole copy.
+pub(super) fn write(manifest: &Manifest, directory: &Path) -> Result<String, BaseError> {
+    write_beside(&directory.join(NAME), manifest)
 }
 
 /// The digest of the manifest beside the copy, without a look at the files.
 pub(super) fn digest(directory: &Path) -> Result<String, BaseError> {
-    Ok(hex(&Sha256::digest(text(directory)?)))
+    let path = directory.join(NAME);
+    Ok(hex(&Sha256::digest(std::fs::read(&path).map_err(BaseError::read(&path))?)))
 }
 
 /// Compares every entry below `directory/root` with the manifest; returns the manifest's digest.
 pub(super) fn verify(directory: &Path) -> Result<String, BaseError> {
-    let text = text(directory)?;
-    let Manifest(mut expected) = serde_json::from_slice(&text)
-        .map_err(|_| damaged(&directory.join(NAME), "it cannot be parsed"))?;
-    let root = directory.join(super::ROOT);
-    let owner = nix::unistd::geteuid().as_raw();
-    check_entry(&root, Some(Entry::Directory { mode: 0o755 }), owner)?;
+    let (path, root) = (directory.join(NAME), directory.join(super::ROOT));
+    let text = std::fs::read(&path).map_err(BaseError::read(&path))?;
+    let mut expected: Manifest =
+        serde_json::from_slice(&text).map_err(|_| damaged(&path, "it cannot be parsed"))?;
     let mut pending = vec![PathBuf::new()];
-    while let Some(below) = pending.pop() {
-        let path = root.join(&below);
-        let failed = |source| BaseError::Read { path: path.clone(), source };
-        for entry in std::fs::read_dir(&path).map_err(failed)? {
-            let name = below.join(entry.map_err(failed)?.file_name());
-            let wanted = expected.remove(&name);
-            if matches!(wanted, Some(Entry::Directory { .. })) {
-                pending.push(name.clone());
+    while let Some(name) = pending.pop() {
+        let path = root.join(&name);
+        let wanted = expected.remove(&name);
+        let wanted = wanted.ok_or_else(|| damaged(&path, "it does not belong there"))?;
+        if Entry::at(&path).map_err(BaseError::read(&path))?.as_ref() != Some(&wanted) {
+            if matches!(wanted, Entry::File { .. }) {
+                drop_cached_pages(&path);
             }
-            check_entry(&root.join(&name), wanted, owner)?;
+            return Err(damaged(&path, "its type, owner, mode, names, content or target differs"));
+        }
+        if wanted == Entry::Directory {
+            for entry in std::fs::read_dir(&path).map_err(BaseError::read(&path))? {
+                pending.push(name.join(entry.map_err(BaseError::read(&path))?.file_name()));
+            }
         }
     }
     match expected.keys().next() {
@@ -88,85 +115,34 @@ pub(super) fn verify(directory: &Path) -> Result<String, BaseError> {
     }
 }
 
-fn check_entry(path: &Path, wanted: Option<Entry>, owner: u32) -> Result<(), BaseError> {
-    let failed = |source| BaseError::Read { path: path.to_owned(), source };
-    let wanted = wanted.ok_or_else(|| damaged(path, "it does not belong there"))?;
-    let found = std::fs::symlink_metadata(path).map_err(failed)?;
-    if found.uid() != owner {
-        return Err(damaged(path, "its owner is another"));
-    }
-    let mode = found.mode() & 0o7777;
-    match wanted {
-        Entry::Directory { mode: wanted } if found.is_dir() && mode == wanted => Ok(()),
-        Entry::Link { target } if found.is_symlink() => {
-            let is_same = std::fs::read_link(path).map_err(failed)? == target;
-            if is_same { Ok(()) } else { Err(damaged(path, "the link leads elsewhere")) }
-        }
-        Entry::File { mode: wanted, size, sha256 }
-            if found.is_file() && mode == wanted && found.nlink() == 1 && found.size() == size =>
-        {
-            if hash_file(path).map_err(failed)? == sha256 {
-                return Ok(());
-            }
-            drop_cached_pages(path).map_err(failed)?;
-            Err(damaged(path, "its content is another"))
-        }
-        Entry::Directory { .. } | Entry::Link { .. } | Entry::File { .. } => {
-            Err(damaged(path, "its type, mode, size or link count is another"))
-        }
+/// So that the next reader sees what is on the disk, when only the page cache was changed. The copy
+/// is refused whether or not this works.
+fn drop_cached_pages(path: &Path) {
+    if let Ok(file) = open(path) {
+        let _ = posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
     }
 }
 
-fn hash_file(path: &Path) -> std::io::Result<String> {
-    let mut file = open(path)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0u8; CHUNK];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hex(&hash.finalize())),
-            count => hash.update(buffer.get(..count).unwrap_or_default()),
-        }
-    }
-}
-
-/// So that the next reader sees what is on the disk, when only the page cache was changed.
-fn drop_cached_pages(path: &Path) -> std::io::Result<()> {
-    let file = open(path)?;
-    Ok(posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?)
-}
-
-fn open(path: &Path) -> std::io::Result<File> {
+fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path)
-}
-
-fn text(directory: &Path) -> Result<Vec<u8>, BaseError> {
-    let path = directory.join(NAME);
-    std::fs::read(&path).map_err(|source| BaseError::Read { path, source })
 }
 
 fn damaged(path: &Path, how: &'static str) -> BaseError {
     BaseError::Damaged { path: path.to_owned(), how }
 }
 
-/// Writes a file that did not exist, for our eyes only, whatever the umask is.
-pub(super) fn write_beside(path: &Path, text: &[u8]) -> Result<(), BaseError> {
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    file.and_then(|mut file| file.write_all(text))
-        .map_err(|source| BaseError::Write { path: path.to_owned(), source })
-}
-
-/// Lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+/// Writes a file that did not exist, for our eyes only, whatever the umask is; returns its digest.
+pub(super) fn write_beside(path: &Path, value: &impl Serialize) -> Result<String, BaseError> {
+    let write = || {
+        let text = serde_json::to_vec(value)?;
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(&text)?;
+        Ok(hex(&Sha256::digest(&text)))
+    };
+    write().map_err(BaseError::write(path))
 }
 
 /// Read at once.
-pub(super) const CHUNK: usize = 256 * 1024;
+const CHUNK: usize = 256 * 1024;
 const NAME: &str = "manifest.json";
 
 #[cfg(test)]

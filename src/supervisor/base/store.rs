@@ -23,7 +23,8 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Makes the folder where it is missing, checks that it is closed to others, waits for a turn.
+    /// Makes the folder and its parents where they are missing, refuses a path that somebody else
+    /// could write to, and waits up to a minute for a turn.
     pub(super) fn open(state_dir: &Path) -> Result<Self, BaseError> {
         let folder = state_dir.join("base");
         // What is there already is judged before anything is made in it.
@@ -37,15 +38,6 @@ impl Store {
         Ok(Self { folder, _turn: turn })
     }
 
-    /// Copies that are whole.
-    pub(super) fn copies(&self) -> Result<Vec<PathBuf>, BaseError> {
-        let copies = self.entries()?.into_iter().filter(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
-        });
-        Ok(copies.collect())
-    }
-
     /// Where the copy with this key lies.
     pub(super) fn place(&self, key: &str) -> PathBuf {
         self.folder.join(key)
@@ -56,20 +48,18 @@ impl Store {
         let path = self.folder.join(format!(".building-{}", std::process::id()));
         remove(&path)?;
         let made = DirBuilder::new().mode(0o755).create(&path);
-        made.map_err(|source| BaseError::Write { path: path.clone(), source })?;
+        made.map_err(BaseError::write(&path))?;
         Ok(path)
     }
 
     /// Gives a finished copy its name. One that had it goes aside; who uses it keeps it.
     pub(super) fn finish(&self, building: &Path, key: &str) -> Result<PathBuf, BaseError> {
         let place = self.place(key);
-        let failed = |source| BaseError::Write { path: place.clone(), source };
-        let aside = self.folder.join(format!(".damaged-{}-{}", std::process::id(), now()));
-        match std::fs::rename(&place, &aside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
+        if let Ok(damaged) = std::fs::symlink_metadata(&place) {
+            let aside = self.folder.join(format!(".damaged-{}", damaged.ino()));
+            std::fs::rename(&place, &aside).map_err(BaseError::write(&place))?;
         }
-        std::fs::rename(building, &place).map_err(failed)?;
+        std::fs::rename(building, &place).map_err(BaseError::write(&place))?;
         Ok(place)
     }
 
@@ -95,8 +85,9 @@ impl Store {
         Ok(())
     }
 
-    fn entries(&self) -> Result<Vec<PathBuf>, BaseError> {
-        let failed = |source| BaseError::Read { path: self.folder.clone(), source };
+    /// Copies, and whatever else lies in the folder.
+    pub(super) fn entries(&self) -> Result<Vec<PathBuf>, BaseError> {
+        let failed = BaseError::read(&self.folder);
         let entries = std::fs::read_dir(&self.folder).map_err(failed)?;
         entries.map(|entry| Ok(entry.map_err(failed)?.path())).collect()
     }
@@ -137,7 +128,7 @@ fn open_lock(path: &Path) -> io::Result<File> {
 
 /// Another instance needs seconds for a copy; one that needs longer is stuck.
 fn wait_for_lock(path: &Path, how: FlockArg) -> Result<Flock<File>, BaseError> {
-    let failed = |source| BaseError::Write { path: path.to_owned(), source };
+    let failed = BaseError::write(path);
     let deadline = Instant::now() + PATIENCE;
     let mut file = open_lock(path).map_err(failed)?;
     loop {
@@ -153,16 +144,9 @@ fn wait_for_lock(path: &Path, how: FlockArg) -> Result<Flock<File>, BaseError> {
 
 fn remove(path: &Path) -> Result<(), BaseError> {
     match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(BaseError::Write { path: path.to_owned(), source: error })
-        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(BaseError::write(path)(error)),
         _ => Ok(()),
     }
-}
-
-fn now() -> u128 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.unwrap_or_default().as_nanos()
 }
 
 const HELD: &str = "in-use";

@@ -44,23 +44,21 @@ fn the_newest_is_first_and_numbers_are_compared_as_numbers() {
 #[test]
 fn what_path_holds_comes_last_and_a_named_one_alone() {
     let on_path = [PathBuf::from("/some/shims"), PathBuf::from("relative")];
-    let found = candidates(None, &on_path);
+    let found = candidates(&on_path);
     assert_eq!(found.last().unwrap(), Path::new("/some/shims/python3"));
-    let named = Path::new("/opt/python");
-    assert_eq!(candidates(Some(named), &on_path), [named]);
+    let absent = Path::new("/no/such/python");
+    let error = choose(Some(absent), &on_path, reader()).unwrap_err();
+    assert!(matches!(&error, BaseError::AskInterpreter { path, .. } if path == absent), "{error}");
 }
 
 #[test]
-fn a_shim_is_asked_for_the_binary_behind_it_and_asked_again_later() {
+fn a_shim_is_asked_for_the_binary_behind_it() {
     let scratch = Scratch::new();
     let shim = script(&scratch, "python3", "exec /usr/bin/python3 \"$@\"");
-    let choice = choose(Some(&shim), &[], reader(), &mut Vec::new()).unwrap();
-    assert_ne!(choice.interpreter.real, shim);
-    assert!(choice.interpreter.real.starts_with("/usr"), "{:?}", choice.interpreter);
-    assert!(choice.ask_again);
-    let direct = choose(Some(&choice.interpreter.real), &[], reader(), &mut Vec::new()).unwrap();
-    assert!(!direct.ask_again);
-    assert_eq!(direct.interpreter, choice.interpreter);
+    let (interpreter, _) = choose(Some(&shim), &[], reader()).unwrap();
+    assert_ne!(interpreter.real, shim);
+    assert!(interpreter.real.starts_with("/usr"), "{interpreter:?}");
+    assert_eq!(choose(Some(&interpreter.real), &[], reader()).unwrap().0, interpreter);
 }
 
 #[test]
@@ -68,14 +66,16 @@ fn an_old_a_foreign_and_a_silent_interpreter_are_refused_by_name() {
     let scratch = Scratch::new();
     let refusal = |body: &str| {
         let path = script(&scratch, "python", body);
-        choose(Some(&path), &[], reader(), &mut Vec::new()).unwrap_err()
+        let error = choose(Some(&path), &[], reader()).unwrap_err();
+        assert!(error.to_string().contains("name another interpreter with --python"), "{error}");
+        assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+        super::super::super::chain(&error)
     };
     let old = refusal(&answer(9, "cpython"));
-    assert!(matches!(&old, BaseError::TooOld { version, .. } if version == "3.9.0"), "{old}");
-    assert!(old.to_string().contains("3.10 or newer"));
-    assert!(matches!(refusal(&answer(11, "pypy")), BaseError::NotPython { .. }));
-    assert!(matches!(refusal("echo hello"), BaseError::NotPython { .. }));
-    assert!(matches!(refusal("exit 1"), BaseError::NotPython { .. }));
+    assert!(old.contains("it is Python 3.9.0, and 3.10 or newer"), "{old}");
+    assert!(refusal(&answer(11, "pypy")).contains("no whole CPython"));
+    assert!(refusal("echo hello").contains("does not answer like a Python"));
+    assert!(refusal("exit 1").contains("status: 1"));
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn one_that_runs_could_not_read_is_refused_with_the_mend() {
     let link = scratch.0.join("link");
     std::os::unix::fs::symlink(&inside, &link).unwrap();
     for named in [inside, link] {
-        let error = choose(Some(&named), &[], reader(), &mut Vec::new()).unwrap_err().to_string();
+        let error = choose(Some(&named), &[], reader()).unwrap_err().to_string();
         assert!(error.contains("mode 0700"), "{error}");
         assert!(error.contains(&format!("chmod o+rx {}", closed.display())), "{error}");
     }

@@ -4,79 +4,61 @@
 //! whether such bytes may be shown to a run.
 #![forbid(unsafe_code)]
 
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::super::elf::{self, Program};
-use super::super::host::{self, relative};
+use super::super::elf::{self, Dynamic};
+use super::super::host::{self, Resolved, relative};
 use super::super::libraries;
 use super::super::sources::Fingerprint;
-use super::{Piece, Planner, Scripts};
+use super::{Piece, Plan};
 
-impl Planner {
-    /// Follows `path` and records it and every link on the way as sources.
-    pub(super) fn resolve(&mut self, path: &Path) -> Result<PathBuf, String> {
-        self.sources.insert(path.to_owned(), true);
+impl Plan {
+    /// Follows `path`, which becomes a source: whatever it leads to one day changes the key.
+    pub(super) fn resolve(&mut self, path: &Path) -> Result<Resolved, String> {
+        self.sources.insert(path.to_owned());
         let resolved = host::resolve(path).map_err(|error| error.to_string())?;
-        if !self.is_program_area(&resolved.real) {
-            return Err(format!(
-                "it leads to {}, which is the host's own",
-                resolved.real.display()
-            ));
+        if self.is_program_area(&resolved.real) {
+            Ok(resolved)
+        } else {
+            Err(format!("it leads to {}, which is the host's own", resolved.real.display()))
         }
-        for link in resolved.links {
-            let target = host::resolve(&link).map_err(|error| error.to_string())?.real;
-            self.sources.insert(link.clone(), false);
-            // Links in /etc/alternatives and the like are not copied: the one that leads to them
-            // gets the last target at once.
-            if self.is_program_area(&link) {
-                let piece = Piece::Link(relative(&link, &target));
-                self.pieces.insert(link, piece);
-            }
-        }
-        Ok(resolved.real)
     }
 
-    /// Adds the file at the end of `path`, the links before it, and what it needs.
-    pub(super) fn place(&mut self, path: &Path) -> Result<PathBuf, String> {
-        let real = self.resolve(path)?;
-        self.place_real(&real, Scripts::NeedInterpreter)?;
-        Ok(real)
+    pub(super) fn place_or_skip(&mut self, path: &Path) {
+        if let Err(why) = self.place(path) {
+            self.skip(path, &why);
+        }
     }
 
-    pub(super) fn place_real(&mut self, real: &Path, scripts: Scripts) -> Result<(), String> {
-        if self.pieces.contains_key(real) {
-            return Ok(());
-        }
-        let metadata = self.judge(real)?;
-        let executable = metadata.mode() & 0o111 != 0;
-        let name = real.file_name().unwrap_or_default().to_string_lossy();
-        if executable || name.contains(".so") {
-            match elf::inspect(real).map_err(|error| error.to_string())? {
-                Program::Elf { loader, dynamic: true } => self.add_needed(real, loader)?,
-                Program::Script { interpreter, argument }
-                    if scripts == Scripts::NeedInterpreter =>
-                {
-                    self.scripts.push((real.to_owned(), interpreter, argument));
-                }
-                Program::Elf { dynamic: false, .. } | Program::Script { .. } | Program::Other => {}
+    /// Adds the file at the end of `path`, what it needs, and the links that lead to it.
+    pub(super) fn place(&mut self, path: &Path) -> Result<(), String> {
+        let resolved = self.resolve(path)?;
+        let real = &resolved.real;
+        if !self.pieces.contains_key(real) {
+            let piece = self.judge(real)?;
+            let name = real.file_name().unwrap_or_default().to_string_lossy();
+            let Piece::File { fingerprint, .. } = &piece else { return Ok(()) };
+            if fingerprint.mode_of_copy() == 0o755 || name.contains(".so") {
+                let program = elf::inspect(real).map_err(|error| error.to_string())?;
+                program.map_or(Ok(()), |program| self.add_needed(real, program))?;
             }
+            self.pieces.insert(real.clone(), piece);
         }
-        self.insert_file(real, &metadata, executable);
+        self.add_links(resolved);
         Ok(())
     }
 
-    fn add_needed(&mut self, real: &Path, loader: Option<PathBuf>) -> Result<(), String> {
-        let loader = loader.unwrap_or_else(|| self.loader.clone());
+    fn add_needed(&mut self, real: &Path, program: Dynamic) -> Result<(), String> {
+        let loader = program.loader.unwrap_or_else(|| self.loader.clone());
         for library in libraries::needed_by(real, &loader, self.reader)? {
-            let found = self.resolve(&library)?;
+            let resolved = self.resolve(&library)?;
             // The listing is the whole closure: what a library needs is on it already.
-            if !self.pieces.contains_key(&found) && found != real {
-                let metadata = self.judge(&found)?;
-                self.insert_file(&found, &metadata, metadata.mode() & 0o111 != 0);
+            if !self.pieces.contains_key(&resolved.real) && resolved.real != real {
+                let piece = self.judge(&resolved.real)?;
+                self.pieces.insert(resolved.real.clone(), piece);
             }
-            self.make_findable(&library, &found);
+            self.make_findable(&library, &resolved.real);
+            self.add_links(resolved);
         }
         Ok(())
     }
@@ -95,31 +77,32 @@ impl Planner {
         }
     }
 
-    pub(super) fn judge(&mut self, real: &Path) -> Result<Metadata, String> {
-        self.sources.insert(real.to_owned(), false);
+    /// Links in `/etc/alternatives` and the like are not copied: the one that leads to them gets the
+    /// last target at once.
+    pub(super) fn add_links(&mut self, resolved: Resolved) {
+        for link in resolved.links {
+            if self.is_program_area(&link)
+                && let Ok(target) = host::resolve(&link)
+            {
+                let piece = Piece::Link(relative(&link, &target.real));
+                self.pieces.insert(link, piece);
+            }
+        }
+    }
+
+    /// The file itself (free of links), when every run may read it.
+    pub(super) fn judge(&mut self, real: &Path) -> Result<Piece, String> {
+        self.sources.insert(real.to_owned());
         let metadata = std::fs::symlink_metadata(real).map_err(|error| error.to_string())?;
         if !metadata.is_file() {
             return Err("it is no regular file".to_owned());
         }
-        if !self.readability.allows(real, &metadata) {
-            return Err("not every user may read it".to_owned());
+        match host::closed_part(real, self.reader.is_some()) {
+            Ok(None) => {}
+            Ok(Some(_)) => return Err("not every user may read it".to_owned()),
+            Err(error) => return Err(error.to_string()),
         }
-        Ok(metadata)
-    }
-
-    fn insert_file(&mut self, real: &Path, metadata: &Metadata, executable: bool) {
-        let first = if metadata.nlink() > 1 {
-            self.inodes.entry((metadata.dev(), metadata.ino())).or_insert(real.to_owned()).clone()
-        } else {
-            real.to_owned()
-        };
-        let piece = if first == real {
-            let fingerprint = Fingerprint::of(metadata);
-            Piece::File { source: real.to_owned(), fingerprint, executable }
-        } else {
-            Piece::Link(relative(real, &first))
-        };
-        self.pieces.insert(real.to_owned(), piece);
+        Ok(Piece::File { source: real.to_owned(), fingerprint: Fingerprint::of(&metadata) })
     }
 
     fn is_program_area(&self, path: &Path) -> bool {

@@ -1,12 +1,15 @@
 //! What gets into a copy, and what does not.
 
-use super::super::interpreter;
+use super::super::interpreter::choose;
 use super::super::tests::{Scratch, policy, reader};
 use super::*;
 
+fn interpreter() -> Interpreter {
+    choose(None, &[], reader()).unwrap().0
+}
+
 fn plan(lines: &str) -> Plan {
-    let choice = interpreter::choose(None, &[], reader(), &mut Vec::new()).unwrap();
-    make(&policy(&["*"], lines), &choice.interpreter, reader()).unwrap()
+    make(&policy(&["*"], lines), &interpreter(), reader()).unwrap()
 }
 
 #[test]
@@ -34,15 +37,14 @@ fn no_file_that_root_alone_may_read_and_nothing_outside_the_program_areas() {
 
 #[test]
 fn a_library_that_only_the_hosts_cache_knows_is_linked_where_a_loader_looks() {
-    let choice = interpreter::choose(None, &[], reader(), &mut Vec::new()).unwrap();
-    let mut planner = Planner::new(&choice.interpreter, reader()).unwrap();
-    let usual = planner.library_directory.join("libodd.so.1");
-    planner.make_findable(Path::new("/usr/bin/libodd.so.1"), Path::new("/usr/bin/libodd.so.1.2"));
-    let Piece::Link(target) = &planner.pieces[&usual] else { panic!("no link at {usual:?}") };
+    let mut plan = Plan::new(&interpreter(), reader()).unwrap();
+    let usual = plan.library_directory.join("libodd.so.1");
+    plan.make_findable(Path::new("/usr/bin/libodd.so.1"), Path::new("/usr/bin/libodd.so.1.2"));
+    let Piece::Link(target) = &plan.pieces[&usual] else { panic!("no link at {usual:?}") };
     assert!(target.ends_with("../bin/libodd.so.1.2"), "{target:?}");
-    planner.pieces.clear();
-    planner.make_findable(&usual, &usual);
-    assert!(planner.pieces.is_empty());
+    plan.pieces.clear();
+    plan.make_findable(&usual, &usual);
+    assert!(plan.pieces.is_empty());
 }
 
 #[test]
@@ -53,22 +55,21 @@ fn packages_that_the_host_installed_stay_out_whatever_policy_says() {
         scratch.file(&format!("{directory}/module.py"), "");
     }
     scratch.file("os.py", "");
-    let mut python = interpreter::choose(None, &[], reader(), &mut Vec::new()).unwrap().interpreter;
-    let mut planner = Planner::new(&python, reader()).unwrap();
-    planner.areas.push(scratch.0.clone());
+    let mut python = interpreter();
+    let mut plan = Plan::new(&python, reader()).unwrap();
+    plan.areas.push(scratch.0.clone());
     python.stdlib.clone_from(&scratch.0);
     python.platstdlib.clone_from(&scratch.0);
-    planner.add_interpreter(&policy(&[], ""), &python).unwrap();
-    let found = planner.pieces.keys().filter_map(|path| path.strip_prefix(&scratch.0).ok());
+    plan.add_interpreter(&policy(&[], ""), &python).unwrap();
+    let found = plan.pieces.keys().filter_map(|path| path.strip_prefix(&scratch.0).ok());
     assert_eq!(found.collect::<Vec<_>>(), [Path::new("json/module.py"), Path::new("os.py")]);
 }
 
 #[test]
 fn an_interpreter_in_a_place_that_a_run_has_of_its_own_is_refused() {
-    let mut interpreter =
-        interpreter::choose(None, &[], reader(), &mut Vec::new()).unwrap().interpreter;
+    let mut interpreter = interpreter();
     interpreter.base_prefix = "/tmp/python".into();
-    assert!(matches!(Planner::new(&interpreter, reader()), Err(BaseError::Interpreter { .. })));
+    assert!(matches!(Plan::new(&interpreter, reader()), Err(BaseError::Interpreter { .. })));
 }
 
 #[test]

@@ -1,0 +1,79 @@
+//! Every barrier that `PRIMCS_WEAKEN` can take away is taken away by a test, and no test names one
+//! that is not there. The list is read from the sources: `stands("...")` is where a barrier is.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::attempt::read;
+use super::support::programs::checkout;
+
+/// Calls in tests whose first argument is the list of barriers to take away.
+const REMOVERS: [&str; 4] = ["weakened", "only_this_stops_it", "with_and_without", "attempts"];
+
+fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).expect("a directory of sources") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|kind| kind == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// Texts of all Rust files below a directory of the checkout, as one.
+fn text(directory: &str) -> String {
+    let mut files = Vec::new();
+    sources(&checkout().join(directory), &mut files);
+    files.iter().map(|path| fs::read_to_string(path).expect("a source")).collect()
+}
+
+/// What stands between `before` and `after`, each time.
+fn between<'a>(text: &'a str, before: &str, after: char) -> impl Iterator<Item = &'a str> {
+    text.split(before).skip(1).filter_map(move |rest| Some(rest.split_once(after)?.0))
+}
+
+/// The barriers that stand in the sources.
+fn barriers() -> BTreeSet<String> {
+    let found: BTreeSet<_> = between(&text("src"), "stands(\"", '"').map(str::to_owned).collect();
+    assert!(found.len() > 10, "barriers are no longer written stands(\"...\"): {found:?}");
+    found
+}
+
+/// Those that tests other than the attempts take away.
+fn removed_by_tests() -> BTreeSet<String> {
+    let tests = text("tests");
+    let calls = REMOVERS.map(|name| format!("{name}(&["));
+    let lists = calls.iter().flat_map(|call| between(&tests, call, ']'));
+    // Of `"one", "other"` every second piece is a name.
+    lists.flat_map(|list| list.split('"').skip(1).step_by(2)).map(str::to_owned).collect()
+}
+
+fn removed_by_attempts() -> BTreeSet<String> {
+    crate::NAMES.iter().flat_map(|name| read(name).stopped_by).collect()
+}
+
+#[test]
+fn every_barrier_is_taken_away_by_a_test() {
+    let removed: BTreeSet<_> = &removed_by_attempts() | &removed_by_tests();
+    let kept: Vec<_> = barriers().difference(&removed).cloned().collect();
+    assert!(kept.is_empty(), "no test shows what happens without {kept:?}");
+}
+
+/// A wrong name would weaken nothing, and then the second half of its attempt fails, but with this
+/// message it is found sooner.
+#[test]
+fn every_barrier_that_a_test_names_exists() {
+    let barriers = barriers();
+    let policy = fs::read_to_string(checkout().join("policy/seccomp-run.toml")).expect("a policy");
+    let is_rule = |name: &str| policy.contains(&format!("\"{name}\""));
+    for name in &removed_by_attempts() | &removed_by_tests() {
+        let exists = match name.split_once(':') {
+            Some(("seccomp", call)) => is_rule(call),
+            _ => barriers.contains(&name),
+        };
+        assert!(exists, "a test takes away {name:?}, which is no barrier");
+    }
+}
