@@ -42,7 +42,8 @@ impl Instance {
     /// whatever the state directory; rootless they are the user's, where the host has a place for
     /// such, or the state directory's.
     pub fn take(rootless: bool, state: &Path) -> Result<Self, InstanceError> {
-        let directory = lock_directory(rootless, state);
+        let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let directory = lock_directory(rootless, state, runtime);
         let failed = |source| InstanceError::Lock { directory: directory.clone(), source };
         std::fs::DirBuilder::new()
             .recursive(true)
@@ -78,11 +79,10 @@ impl Instance {
     }
 }
 
-fn lock_directory(rootless: bool, state: &Path) -> PathBuf {
+fn lock_directory(rootless: bool, state: &Path, runtime: Option<PathBuf>) -> PathBuf {
     if !rootless {
         return "/run/primcs".into();
     }
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     runtime.filter(|folder| is_ours_alone(folder)).map_or_else(
         || state.join("instances"),
         // Two state directories of one user must not both have the number 0.
@@ -116,3 +116,27 @@ fn try_lock(directory: &Path, number: u32) -> io::Result<Option<Instance>> {
 
 /// What the cgroups of all instances begin with.
 const CGROUP_PREFIX: &str = "primcs-";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rootless_locks_are_the_users_where_only_the_user_can_hold_them() {
+        use std::os::unix::fs::PermissionsExt;
+        let state = Path::new("/state");
+        let runtime = std::env::temp_dir().join(format!("primcs-runtime-{}", std::process::id()));
+        std::fs::create_dir(&runtime).unwrap();
+        let chosen = |mode| {
+            std::fs::set_permissions(&runtime, std::fs::Permissions::from_mode(mode)).unwrap();
+            lock_directory(true, state, Some(runtime.clone()))
+        };
+        let (private, open) = (chosen(0o700), chosen(0o755));
+        std::fs::remove_dir(&runtime).unwrap();
+        assert_eq!(private, runtime.join("primcs"));
+        assert_eq!(open, state.join("instances"));
+        for useless in [None, Some(runtime), Some(PathBuf::from("relative"))] {
+            assert_eq!(lock_directory(true, state, useless), state.join("instances"));
+        }
+    }
+}
