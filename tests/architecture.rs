@@ -39,7 +39,8 @@ const LINES_AT_EVERY_RUN: usize = 4_000;
 
 /// What runs with privilege once, before the first message: reading policy and settings as
 /// far as they can be trusted, and copying the host's interpreter (docs/decisions/0010-size-of-the-privileged-half.md).
-const AT_START: &[&str] = &["policy", "settings", "supervisor::base", "trusted"];
+const AT_START: &[&str] =
+    &["policy", "settings", "supervisor::base", "supervisor::startup", "trusted"];
 const LINES_AT_START: usize = 4_200;
 
 const LONGEST_FILE: usize = 500;
@@ -200,8 +201,10 @@ fn the_privileged_half_can_be_read_in_an_afternoon() {
 /// The room of a module; `supervisor::base` counts apart, `policy::explain` is the server's.
 fn privileged_part(module: &[String]) -> String {
     let path = module.join("::");
-    if path.starts_with("supervisor::base") {
-        return "supervisor::base".to_owned();
+    for part in ["supervisor::base", "supervisor::startup"] {
+        if path.starts_with(part) {
+            return part.to_owned();
+        }
     }
     if path.starts_with("policy::explain") { "server".to_owned() } else { room(module) }
 }

@@ -80,8 +80,6 @@ fn whatever_has_a_name_is_found_by_it() {
         ("tmpfs.size", "- `tmpfs size` = 512MiB: "),
         ("output.written", "- `output written` = 64MiB: "),
         ("queue", "- `queue` = 512: "),
-        ("/usr", "- `/usr` from the private copy"),
-        ("/usr", "- `/usr` `/etc` `/primcs` may "),
         ("/workspace", "- `/workspace` mode "),
         ("/proc/self/task", "- `/proc/self/task` may read_file, read_dir: "),
         ("HOME", "- `HOME=/home/run`: "),
