@@ -52,6 +52,24 @@ pub enum CgroupError {
     },
 }
 
+impl CgroupError {
+    /// Whether this host has none to give, rather than one that does not work: only then may
+    /// `--allow-soft-limits` go on without.
+    #[must_use]
+    pub fn means_there_are_none(&self) -> bool {
+        match self {
+            Self::Unavailable(_) => true,
+            Self::Access { source, .. } => matches!(
+                source.kind(),
+                io::ErrorKind::NotFound
+                    | io::ErrorKind::PermissionDenied
+                    | io::ErrorKind::ReadOnlyFilesystem
+            ),
+            Self::NotSet { .. } => false,
+        }
+    }
+}
+
 /// One hierarchy in which every run gets a leaf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Controller {

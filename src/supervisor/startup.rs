@@ -219,7 +219,7 @@ fn cgroups(
     };
     match Place::take(rootless).and_then(make) {
         Ok(cgroups) => Ok(Some(cgroups)),
-        Err(_) if soft => Ok(None),
+        Err(error) if soft && error.means_there_are_none() => Ok(None),
         Err(error) => Err(StartupError::Cgroup(error)),
     }
 }
@@ -233,6 +233,9 @@ fn max_runs(settings: &Settings, policy: &Policy) -> Result<u32, StartupError> {
         .unwrap_or(0);
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let most = plans::most_runs(policy, kilobytes * 1024, u64::try_from(cores).unwrap_or(1));
+    if most == 0 {
+        return Err(StartupError::NoRoom);
+    }
     match settings.max_runs {
         Some(asked) if asked > most => Err(StartupError::TooManyRuns { asked, most }),
         Some(asked) => Ok(asked),

@@ -88,6 +88,10 @@ pub enum StartupError {
         "{asked} runs at once were asked for, but this host's memory and the policy allow {most}"
     )]
     TooManyRuns { asked: u32, most: u32 },
+    #[error(
+        "one run may take more memory than the policy lets all runs of this host take together"
+    )]
+    NoRoom,
     #[error("cannot ask the kernel for Landlock")]
     Landlock(#[source] io::Error),
     #[error("the spawner cannot be confined")]
@@ -111,6 +115,9 @@ impl StartupError {
                 return format!(
                     "use --max-runs {most} or fewer, or lower memory.max in limits.toml"
                 );
+            }
+            Self::NoRoom => {
+                return "lower memory.max or raise memory_share in limits.toml".to_owned();
             }
             Self::Instance(InstanceError::Lock { directory, .. }) => {
                 return format!("let this user alone write to {}", directory.display());
