@@ -10,7 +10,8 @@ pub(super) fn explain(mounts: &Mounts) -> Text {
     text.heading(3, "Its root");
     let root = &mounts.root;
     text.item("`/`", &format!("a tmpfs, {}", words(&root.tmpfs.flags)), &root.tmpfs.reason);
-    text.item("the private copy", &format!("({})", words(&root.base.flags)), &root.base.reason);
+    let flags = format!("({})", words(&root.base.flags));
+    text.item("`/usr` `/etc` and all else of the private copy", &flags, &root.base.reason);
     for link in &mounts.root.link {
         text.item(&format!("`{}`", link.path.as_str()), &format!("-> `{}`", link.to), &link.reason);
     }

@@ -58,7 +58,7 @@ pub(super) fn explain(process: &Process) -> Text {
     let run = &process.landlock;
     text.item("everything not granted here", "is refused", &run.reason);
     let rights = format!("may {}", words(&run.base.rights));
-    text.item("the private copy", &rights, &run.base.reason);
+    text.item("`/usr` `/etc` and all else of the private copy", &rights, &run.base.reason);
     rules(&mut text, &run.rule);
     text.heading(3, "Landlock of the server, after its start");
     let server = &process.server.landlock;

@@ -80,6 +80,8 @@ fn whatever_has_a_name_is_found_by_it() {
         ("tmpfs.size", "- `tmpfs size` = 512MiB: "),
         ("output.written", "- `output written` = 64MiB: "),
         ("queue", "- `queue` = 512: "),
+        ("/usr", "of the private copy (ro, nosuid, nodev): "),
+        ("/usr", "of the private copy may execute, read_file, read_dir: "),
         ("/workspace", "- `/workspace` mode "),
         ("/proc/self/task", "- `/proc/self/task` may read_file, read_dir: "),
         ("HOME", "- `HOME=/home/run`: "),

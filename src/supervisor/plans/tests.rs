@@ -64,13 +64,13 @@ fn enforced(file: &str, policy: &Policy, base: &Base) -> String {
 fn plans(policy: &Policy, base: &Base) -> String {
     let facts = facts(base);
     let limits = &policy.limits;
-    // What the server counts against. Each field is named, so that a new one is missed here.
+    // What is counted against while a run lives. Each field is named, so that a new one is missed here.
     let OutputLimits { written, kept, text_characters, result } = &limits.run.output;
     let SocketLimits { inet, tcp_rmem: _ } = &limits.run.sockets;
     let CallLimits { code_characters: _, body, queue } = &limits.call;
     let HostLimits { runs_per_core: _, memory_share: _, copy_check } = &limits.host;
-    let server = (written.value, kept.value, text_characters.value, result.value);
-    let server = (server, body.value, queue.value, copy_check.value, inet.value);
+    let counted = (written.value, kept.value, text_characters.value, result.value);
+    let counted = (counted, body.value, queue.value, copy_check.value, inet.value);
     let asked = |characters: u64, timeout: Option<u64>| {
         let request = RunRequest {
             code: "#".repeat(usize::try_from(characters).unwrap()),
@@ -94,7 +94,7 @@ fn plans(policy: &Policy, base: &Base) -> String {
     let most = (most_runs(policy, 1 << 40, 3), most_runs(policy, 64 << 30, 1 << 20));
     // The copy has the whole of its section as its key; the server grants itself these rules.
     let others = (&policy.mounts.base, &policy.process.server.landlock.rule);
-    format!("{plans:?}\n{admitted:?}\n{most:?}\n{server:?}\n{others:?}")
+    format!("{plans:?}\n{admitted:?}\n{most:?}\n{counted:?}\n{others:?}")
 }
 
 fn request(timeout_ms: Option<u64>) -> RunRequest {
