@@ -2,9 +2,9 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::support::programs::{Build, finish, primcs};
+use super::support::programs::{Build, finish, primcs, scratch};
 
 /// What stands once in a file, and what is put there.
 type Places = &'static [(&'static str, &'static str)];
@@ -32,7 +32,7 @@ const CHANGES: [(&str, &str, Places); 3] = [
 ];
 
 fn policy() -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("another-policy");
+    let folder = scratch().join("another-policy");
     // Left by an earlier time, or not there.
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).expect("a folder");
