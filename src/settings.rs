@@ -80,7 +80,7 @@ pub enum SettingsError {
         asked: u32,
     },
     /// An environment variable holds something else than it should.
-    #[error("{name}={value} cannot be used: {want}")]
+    #[error("{name}={value} cannot be used: it must be {want}")]
     Environment {
         /// Of the variable.
         name: &'static str,

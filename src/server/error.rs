@@ -26,11 +26,19 @@ impl CallError {
         )
     }
 
+    pub(super) fn no_code() -> Self {
+        Self::new(
+            "arguments.invalid",
+            "the argument `code` is missing or no string".to_owned(),
+            "Send `code` as a string of Python source.",
+        )
+    }
+
     pub(super) fn wrong_argument(name: &str, want: &str) -> Self {
         Self::new(
             "arguments.invalid",
             format!("`{name}` must be {want}"),
-            format!("Send `{name}` as {want}, or leave it out if it is optional."),
+            format!("Send `{name}` as {want}, or leave it out."),
         )
     }
 

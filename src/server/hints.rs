@@ -62,7 +62,7 @@ pub(super) fn after_run(ended: &Ended, result: &RunResult) -> Vec<Hint> {
         let most =
             most.map_or_else(String::new, |most| format!(": at most {most} may exist at once"));
         let message =
-            format!("{} times a new process or thread was refused{most}", ended.pids_refused);
+            format!("a new process or thread was refused, {} in all{most}", ended.pids_refused);
         hints.push(Hint::new("limit", "pids.events", &message, "Use fewer workers or threads."));
     }
     if result.signal.as_deref() == Some("SIGSYS") {
@@ -100,6 +100,15 @@ fn from_stderr(stderr: &str) -> Option<Hint> {
     if found(&["[Errno 24]"]) {
         let message = "too many files were open at once";
         return Some(Hint::new("limit", "stderr", message, "Close files when done, use `with`."));
+    }
+    if last.starts_with("ModuleNotFoundError") {
+        let message = "only Python's standard library is there: packages cannot be asked for yet";
+        let instead = "Do it with the standard library, such as csv, json, statistics or urllib.";
+        return Some(Hint::new("import", "stderr", message, instead));
+    }
+    if last.starts_with("EOFError") {
+        let message = "stdin of a run is empty, so input() has nothing to read";
+        return Some(Hint::new("stdin", "stderr", message, "Put the input into the code."));
     }
     if found(&["[Errno -2]", "[Errno -3]", "[Errno 101]", "NameResolutionError"]) {
         let message = "a run has no network";

@@ -48,7 +48,7 @@ pub(super) fn parse(arguments: &Map<String, Value>, rules: &CallRules) -> Result
         Some(_) => return Err(CallError::wrong_argument("isolation", "\"strict\"")),
     }
     let Some(Value::String(code)) = present("code") else {
-        return Err(CallError::wrong_argument("code", "a string of Python source"));
+        return Err(CallError::no_code());
     };
     let characters = code.chars().count();
     if characters > rules.most_characters {

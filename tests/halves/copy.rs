@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use primcs::policy::Policy;
 use primcs::wire::{Refusal, ToServer, Verdict};
 
 use super::fake_server::{FakeServer, hello_with};
+use super::support::programs::scratch;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -21,7 +22,7 @@ struct Watched {
 
 impl Watched {
     fn new() -> Self {
-        let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("watched-copy");
+        let home = scratch().join("watched-copy");
         let _left_by_an_earlier_run = fs::remove_dir_all(&home);
         let policy = home.join("policy");
         fs::create_dir_all(&policy).expect("a policy folder");

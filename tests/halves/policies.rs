@@ -2,14 +2,14 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use primcs::wire::ToServer;
 
 use super::fake_server::{FakeServer, hello, hello_with};
-use super::support::programs::{Build, finish, primcs, program, state_dir};
+use super::support::programs::{Build, finish, primcs, program, scratch, state_dir};
 
 /// A policy of an operator that gives runs less memory than the built-in one.
 fn other_policy(name: &str) -> PathBuf {
@@ -23,7 +23,7 @@ fn other_policy(name: &str) -> PathBuf {
 }
 
 fn fresh(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let folder = scratch().join(name);
     // Left by an earlier time, or not there.
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).expect("a folder");

@@ -62,7 +62,7 @@ fn hosts_and_origins_that_a_browser_was_tricked_into_are_turned_away() {
 
 #[test]
 fn one_setting_opens_the_door_for_the_public_name() {
-    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let folder = crate::support::programs::scratch();
     let config = folder.join("public.toml");
     std::fs::write(
         &config,

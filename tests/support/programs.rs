@@ -9,6 +9,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::LazyLock;
@@ -43,10 +44,24 @@ pub(crate) fn checkout() -> PathBuf {
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from)
 }
 
-/// A directory for what the tests write, which stays.
+/// A directory for what the tests write, which stays. The unprivileged server must be able to read
+/// in it, and a target directory below a closed home is none of its business.
 pub(crate) fn scratch() -> PathBuf {
-    env::var_os("PRIMCS_TEST_STATE_DIR")
-        .map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from)
+    if let Some(named) = env::var_os("PRIMCS_TEST_STATE_DIR") {
+        return named.into();
+    }
+    let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let is_open = |part: &std::path::Path| {
+        std::fs::metadata(part).is_ok_and(|found| found.permissions().mode() & 0o001 != 0)
+    };
+    if target.ancestors().all(is_open) {
+        return target;
+    }
+    let open = env::temp_dir().join(format!("primcs-tests-{}", nix::unistd::geteuid()));
+    std::fs::create_dir_all(&open).expect("cannot create a directory for the tests");
+    let mode = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(&open, mode).expect("cannot open it to the server");
+    open
 }
 
 /// A state directory for all servers of one build, so that the private copy of the system is made
