@@ -12,6 +12,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -249,6 +250,18 @@ fn memory_file(name: &std::ffi::CStr, content: &[u8]) -> io::Result<File> {
         | SealFlag::F_SEAL_SHRINK
         | SealFlag::F_SEAL_GROW
         | SealFlag::F_SEAL_WRITE;
-    fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
-    Ok(file)
+    // The kernel refuses while one of the pages is still on its way into its lists.
+    for _ in 0..SEALING_TRIES {
+        match fcntl(&file, FcntlArg::F_ADD_SEALS(seals)) {
+            Err(nix::errno::Errno::EBUSY) => std::thread::sleep(Duration::from_millis(10)),
+            other => {
+                other?;
+                return Ok(file);
+            }
+        }
+    }
+    Err(io::Error::from_raw_os_error(libc::EBUSY))
 }
+
+/// Two seconds in all.
+const SEALING_TRIES: usize = 200;
