@@ -11,11 +11,13 @@ export PRIMCS_TEST_CLIENTS ?= $(abspath $(target))/clients
 # What `make run` hands to `primcs serve`, and `make test` to `cargo test`.
 ARGS ?=
 
-.PHONY: help preflight release run programs clients test test-rootless check policy soak
+BENCH_ROUNDS ?= 100
+
+.PHONY: bench help preflight release run programs clients test test-rootless check policy soak
 
 help: ## say what there is to make
 	@.ci/preflight
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
 preflight:
 	@.ci/preflight
@@ -66,3 +68,6 @@ policy: preflight ## check policy/ and write docs/policy.md anew
 soak: programs ## thousands of runs, which must leave nothing behind
 	PRIMCS_TEST_PROGRAMS="$(programs)" PRIMCS_TEST_ROUNDS=$(or $(ROUNDS),2500) \
 	  $(CARGO) test --locked --test concurrency leave_nothing -- --nocapture
+
+bench: release ## time each door against the bare interpreter
+	python3 benches/doors.py "$(target)/release/primcs" $(BENCH_ROUNDS)
