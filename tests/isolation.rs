@@ -82,6 +82,7 @@ attempts! {
     uncover_proc
     use_a_descriptor_left_open
     use_a_rare_prctl
+    widen_a_receive_buffer
     write_to_the_system
 }
 

@@ -145,8 +145,8 @@ fn bind_device(root: &Path, name: &str) -> Result<(), StepFailure> {
 }
 
 /// A run may mount its own `/proc` only where an uncovered one is visible already. This one belongs
-/// to a pid namespace that is dead, so it shows no process. Read-only it would not
-/// serve: a run could then mount only read-only ones, and not lay its covers.
+/// to a pid namespace that is dead, so it shows no process. Read-only it
+/// would not serve: a run could then mount only read-only ones, and not lay its covers.
 fn mount_dead_proc(target: &Path) -> Result<(), StepFailure> {
     let Side::Parent(_) = fork_process().in_step("fork")? else {
         let status = in_new_pid_namespace(|| {

@@ -324,9 +324,9 @@ impl Serving {
                 None => ToServer::Welcome(Box::new(self.welcome.clone())),
                 Some(problem) => ToServer::Unable {
                     problem: format!("a first confined run failed: {problem}"),
-                    next:
-                        "the step named here was refused by the kernel; `primcs doctor` says more"
-                            .to_owned(),
+                    next: "mend what refused this step; the kernel's log (dmesg) and that of its \
+                           security module say more"
+                        .to_owned(),
                 },
             };
             self.outbox.push(answer, vec![]);
