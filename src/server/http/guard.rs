@@ -41,10 +41,13 @@ impl Guard {
     ) -> Result<Self, GuardError> {
         let loopback = ["localhost", "127.0.0.1", "[::1]"];
         let mut hosts: Vec<_> = loopback.iter().map(|name| ((*name).to_owned(), None)).collect();
+        let mut origins = Vec::new();
         if !listen.ip().is_unspecified() {
             hosts.push((authority_of(listen), None));
+            // Only this very listener serves pages of its own address, and it serves none. `localhost`
+            // with the same port is another matter: on the other family it may be anybody's.
+            origins.push(format!("http://{listen}"));
         }
-        let mut origins = Vec::new();
         if let Some(url) = public_url {
             let bad = || GuardError { setting: "public_url", value: url.to_owned(), want: "URL" };
             let uri: Uri = url.parse().map_err(|_| bad())?;
@@ -163,11 +166,22 @@ mod tests {
     }
 
     #[test]
+    fn a_client_that_sends_the_doors_own_address_as_origin_is_answered() {
+        assert_eq!(check("127.0.0.1:9000", Some("http://127.0.0.1:9000")), Ok(()));
+    }
+
+    #[test]
     fn a_page_may_call_only_from_a_listed_origin() {
         for origin in ["https://primcs.example.com", "https://app.example.com"] {
             assert_eq!(check("localhost", Some(origin)), Ok(()), "{origin}");
         }
-        for origin in ["http://localhost:9000", "null", "https://app.example.com.evil"] {
+        for origin in [
+            "http://localhost:9000",
+            "http://127.0.0.1:9001",
+            "http://127.0.0.1",
+            "null",
+            "https://app.example.com.evil",
+        ] {
             assert_eq!(check("localhost", Some(origin)), Err(Turned::Origin), "{origin}");
         }
     }
