@@ -12,8 +12,11 @@ export PRIMCS_TEST_CLIENTS ?= $(abspath $(target))/clients
 ARGS ?=
 
 BENCH_ROUNDS ?= 100
+# Of each target; TARGETS='wire policy' for some.
+FUZZ_SECONDS ?= 600
+TARGETS ?=
 
-.PHONY: bench help preflight release run programs clients test test-rootless check policy soak
+.PHONY: bench fuzz help preflight release run programs clients test test-rootless check policy soak
 
 help: ## say what there is to make
 	@.ci/preflight
@@ -43,7 +46,7 @@ programs: preflight ## build the programs that the tests run, and their weakened
 	$(CARGO) build --locked --bin primcs
 	@install -D -t "$(programs)" "$(target)/debug/primcs" "$(target)/debug/primcs-supervisor"
 
-clients: preflight ## install the MCP clients that the tests run
+clients: preflight ## install the MCP clients and the conformance suite that the tests run
 	@.ci/clients
 
 test: programs clients ## install what the tests need, then run all of them
@@ -68,6 +71,9 @@ policy: preflight ## check policy/ and write docs/policy.md anew
 soak: programs ## thousands of runs, which must leave nothing behind
 	PRIMCS_TEST_PROGRAMS="$(programs)" PRIMCS_TEST_ROUNDS=$(or $(ROUNDS),2500) \
 	  $(CARGO) test --locked --test concurrency leave_nothing -- --nocapture
+
+fuzz: preflight ## send each target of fuzz/ what it has not seen, FUZZ_SECONDS each
+	.ci/fuzz $(FUZZ_SECONDS) $(TARGETS)
 
 bench: release ## time each door against the bare interpreter
 	python3 benches/doors.py "$(target)/release/primcs" $(BENCH_ROUNDS)

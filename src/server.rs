@@ -18,6 +18,8 @@ mod doors;
 mod error;
 mod explain;
 mod first_screen;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod health;
 mod hints;
 mod host;
