@@ -30,6 +30,7 @@ fn only_this_stops_it(barriers: &[&str], code: &str) {
     assert_eq!(without.stdout(), "passed\n", "without {barriers:?}: {:#}", without.message);
 }
 
+/// proves: limits tmpfs size
 #[test]
 fn without_tmpfs_size_more_is_written() {
     let code = "
@@ -44,6 +45,7 @@ fn without_tmpfs_size_more_is_written() {
     only_this_stops_it(&["tmpfs_size"], code);
 }
 
+/// proves: limits tmpfs nr_inodes
 #[test]
 fn without_tmpfs_inodes_more_files_are_made() {
     let code = "
@@ -58,6 +60,7 @@ fn without_tmpfs_inodes_more_files_are_made() {
     only_this_stops_it(&["tmpfs_inodes"], code);
 }
 
+/// proves: limits pids.max
 #[test]
 fn without_pids_max_more_threads_start() {
     if !limits_are_tried() {
@@ -78,6 +81,7 @@ fn without_pids_max_more_threads_start() {
     only_this_stops_it(&["pids_max"], code);
 }
 
+/// proves: limits memory.max
 #[test]
 fn without_memory_max_more_is_allocated() {
     if !limits_are_tried() {
@@ -89,6 +93,7 @@ fn without_memory_max_more_is_allocated() {
     assert_eq!(without.expect("ok").stdout(), "passed\n");
 }
 
+/// proves: limits wall; ending wall
 #[test]
 fn without_the_wall_clock_a_program_goes_on() {
     let call = Call::new("import time\ntime.sleep(3)\nprint('passed')").timeout(1);
@@ -97,6 +102,7 @@ fn without_the_wall_clock_a_program_goes_on() {
     assert_eq!(without.expect("ok").stdout(), "passed\n");
 }
 
+/// proves: limits output written
 #[test]
 fn without_the_output_budget_a_flood_goes_on() {
     let code = "import sys\nfor n in range(80):\n  sys.stdout.write('x' * (1 << 20))";
@@ -125,6 +131,7 @@ fn read_while_it_runs(server: &Server, code: &str, file: &str) -> String {
 
 /// By the kernel's own account, which holds however busy the host is: it divides time into periods
 /// only for a group that has a limit.
+/// proves: limits cpu.max
 #[test]
 fn without_cpu_max_the_kernel_does_not_ration_the_time() {
     if !limits_are_tried() {
@@ -149,6 +156,7 @@ fn without_cpu_max_the_kernel_does_not_ration_the_time() {
     assert_eq!(periods(&Server::weakened(&["cpu_max"])), 0, "without it");
 }
 
+/// proves: limits cpu.max
 #[test]
 fn without_cpu_max_two_processes_get_more_than_a_core() {
     if !limits_are_tried() {
@@ -243,6 +251,7 @@ fn without_kmem_tcp_sockets_hold_more() {
     assert_eq!(without.stdout(), "passed\nthere\n", "{:#}", without.message);
 }
 
+/// proves: ending program
 #[test]
 fn without_the_kill_a_detached_child_outlives_the_answer() {
     let code = "
@@ -260,6 +269,7 @@ fn without_the_kill_a_detached_child_outlives_the_answer() {
     assert!(!gone, "something else ends what is left of a run, so the other tests prove nothing");
 }
 
+/// proves: limits sockets inet
 #[test]
 fn without_the_count_of_sockets_more_are_held() {
     let code = "

@@ -1,0 +1,16 @@
+//! The policy proves itself: every entry that keeps something out names the tests that try it, each
+//! system-call rule is executed under the shipped filters with arguments on either side of it, and
+//! what a run sees of a file system is what `mounts.toml` lists.
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+#[path = "support/support.rs"]
+mod support;
+
+#[cfg(test)]
+#[path = "policy/headers.rs"]
+mod headers;
+
+#[cfg(test)]
+#[path = "policy/proofs.rs"]
+mod proofs;
