@@ -14,3 +14,15 @@ mod headers;
 #[cfg(test)]
 #[path = "policy/proofs.rs"]
 mod proofs;
+
+#[cfg(test)]
+#[path = "policy/rows.rs"]
+mod rows;
+
+#[cfg(test)]
+#[path = "policy/filters.rs"]
+mod filters;
+
+#[cfg(test)]
+#[path = "policy/in_a_run.rs"]
+mod in_a_run;
