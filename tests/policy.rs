@@ -26,3 +26,15 @@ mod filters;
 #[cfg(test)]
 #[path = "policy/in_a_run.rs"]
 mod in_a_run;
+
+#[cfg(test)]
+#[path = "policy/views.rs"]
+mod views;
+
+#[cfg(test)]
+#[path = "policy/limits.rs"]
+mod limits;
+
+#[cfg(test)]
+#[path = "policy/places.rs"]
+mod places;
