@@ -30,7 +30,7 @@ pub fn explain(policy: &Policy, name: Option<&str>) -> Result<String, UnknownNam
         None => whole(policy),
         Some(name) => ask::about(policy, name)?,
     };
-    Ok(text.finish(&Proofs::of_the_built_in_policy()))
+    Ok(text.finish(Proofs::of_the_built_in_policy()))
 }
 
 /// All that the policy decides, by the names that headers of tests use.
@@ -61,7 +61,7 @@ fn everything_else(policy: &Policy) -> Text {
     let mut text = Text::default();
     text.heading(2, "Everything else");
     let [run, _] = seccomp::both(policy);
-    text.add(run.otherwise("a system call that no rule names"));
+    text.add(run.otherwise("a system call that no rule names", ""));
     for (id, name, holds, reason) in REST {
         text.add(Item::new(name, holds, reason, vec![Entry::wall(id, holds)]));
     }

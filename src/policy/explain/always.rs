@@ -17,23 +17,22 @@ pub(super) fn always(_policy: &Policy) -> Text {
 pub(super) fn ending(policy: &Policy) -> Text {
     let mut text = facts("How a run ends, and what is left of it (ending)", &ENDING);
     let wall = &policy.limits.run.wall;
-    text.paragraph(&format!(
-        "- so no run outlives its call: it ends with its program, with its client, with either half of \
-         PRIMCS, or after `wall` ({}, at most {}), whichever comes first",
-        wall.value.to_text(),
-        wall.ceiling.to_text()
-    ));
+    let (value, ceiling) = (wall.value.to_text(), wall.ceiling.to_text());
+    let reason = format!(
+        "it ends with its program, its client, either half of PRIMCS, or after `wall` ({value}, at most {ceiling}), whichever comes first"
+    );
+    let holds = "outlives its call, whatever it starts";
+    let entries = vec![Entry::grant("ending call", holds)];
+    text.add(Item::new("so no run", holds, &reason, entries));
     text
 }
 
 pub(super) fn neighbours(_policy: &Policy) -> Text {
     let mut text = facts("What a run sees of its neighbours (neighbours)", &NEIGHBOURS);
-    text.paragraph(
-        "- not promised: that two runs which both want to cannot signal each other. They share one \
-         kernel and the inodes of the private copy, so load, timing, the page cache and `flock` on a \
-         readable file carry signals; nothing can be read so that the other side does not send \
-         (SECURITY.md, \"Not promised\")",
-    );
+    let holds = "can signal each other: the opposite is not promised";
+    let reason = "they share one kernel and the inodes of the private copy, so load, timing, the page cache and `flock` on a readable file carry signals; nothing can be read so that the other side does not send (SECURITY.md, \"Not promised\")";
+    let entries = vec![Entry::grant("neighbours channels", holds)];
+    text.add(Item::new("two runs that both want to", holds, reason, entries));
     text
 }
 

@@ -7,7 +7,7 @@ mod path;
 mod words;
 
 use super::text::{Line, Text};
-use super::{PARTS, limits, mounts, process, seccomp};
+use super::{PARTS, always, limits, mounts, process, seccomp};
 use crate::policy::Policy;
 use crate::policy::seccomp::Call;
 
@@ -59,6 +59,9 @@ fn by_name(policy: &Policy, name: &str) -> Text {
     found.append(limits::explain(&policy.limits).about(settled));
     found.append(process::explain(&policy.process).about(settled));
     found.append(mounts::explain(&policy.mounts).about(settled));
+    for part in [always::ending, always::neighbours, always::always] {
+        found.append(part(policy).about(settled));
+    }
     found
 }
 

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::text::{Entry, Item, Text};
-use crate::policy::limits::{Limits, Resource};
+use crate::policy::limits::{Limits, Resource, Rlimit};
 use crate::policy::quantity::{Bytes, Limit, Quantity};
 
 pub(super) fn explain(limits: &Limits) -> Text {
@@ -61,7 +61,14 @@ pub(super) fn explain(limits: &Limits) -> Text {
         "the middle is left out, and the text says so",
     );
     limit(&mut text, "output result", &output.result, "it is cut");
-    for entry in &limits.run.rlimit {
+    rlimits(&mut text, &limits.run.rlimit);
+    others(&mut text, limits);
+    text
+}
+
+/// Of each process.
+fn rlimits(text: &mut Text, rlimits: &[Rlimit]) {
+    for entry in rlimits {
         let value = match entry.resource {
             Resource::As
             | Resource::Data
@@ -83,31 +90,34 @@ pub(super) fn explain(limits: &Limits) -> Text {
         let item = Item::new(&format!("`{name}`"), &shown, entry.reason.as_str(), entries);
         text.add(item.beyond("the call that wants more fails; soft and hard are the same, so no process can raise it"));
     }
+}
+
+/// Of calls and of all runs together.
+fn others(text: &mut Text, limits: &Limits) {
     text.heading(3, "Each call");
     limit(
-        &mut text,
+        text,
         "call code_characters",
         &limits.call.code_characters,
         "the call is refused, and the answer names the limit",
     );
-    limit(&mut text, "call body", &limits.call.body, "HTTP status 413");
+    limit(text, "call body", &limits.call.body, "HTTP status 413");
     limit(
-        &mut text,
+        text,
         "call queue",
         &limits.call.queue,
         "the call is refused, status busy with retry_after_ms",
     );
     text.heading(3, "All runs together");
     let waits = "the call waits in the queue";
-    limit(&mut text, "host runs_per_core", &limits.host.runs_per_core, waits);
-    limit(&mut text, "host memory_share", &limits.host.memory_share, waits);
+    limit(text, "host runs_per_core", &limits.host.runs_per_core, waits);
+    limit(text, "host memory_share", &limits.host.memory_share, waits);
     limit(
-        &mut text,
+        text,
         "host copy_check",
         &limits.host.copy_check,
         "a copy that has changed ends admission with an alarm",
     );
-    text
 }
 
 const OUT_OF_MEMORY: &str = "the whole run is ended, status out_of_memory";
@@ -116,6 +126,8 @@ fn limit<T: Quantity>(text: &mut Text, name: &str, limit: &Limit<T>, beyond: &'s
     let value = limit.value.to_text();
     let entries = vec![Entry::wall(format!("limits {name}"), value.as_str())];
     let shown = format!("= {value}");
+    // The tables [call] and [host] only keep like things together.
+    let name = name.strip_prefix("call ").or_else(|| name.strip_prefix("host ")).unwrap_or(name);
     text.add(
         Item::new(&format!("`{name}`"), &shown, limit.reason.as_str(), entries).beyond(beyond),
     );

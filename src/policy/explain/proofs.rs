@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use super::text::Entry;
 use crate::policy::Policy;
@@ -36,14 +37,17 @@ pub fn means(entry: &str, id: &str) -> bool {
 }
 
 impl Proofs {
-    pub(super) fn of_the_built_in_policy() -> Self {
-        // With a built-in policy that does not load nothing is proved, and nothing starts either.
-        let entries = Policy::embedded().map(|policy| super::entries(&policy)).unwrap_or_default();
-        let mut built_in: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for entry in entries {
-            built_in.entry(entry.id).or_default().insert(entry.value);
-        }
-        Self { built_in }
+    pub(super) fn of_the_built_in_policy() -> &'static Self {
+        static PROOFS: LazyLock<Proofs> = LazyLock::new(|| {
+            // With a built-in policy that does not load nothing is proved, and nothing starts either.
+            let entries = Policy::embedded().map(|policy| super::entries(&policy));
+            let mut built_in: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+            for entry in entries.unwrap_or_default() {
+                built_in.entry(entry.id).or_default().insert(entry.value);
+            }
+            Proofs { built_in }
+        });
+        &PROOFS
     }
 
     /// The line below an item with these entries.

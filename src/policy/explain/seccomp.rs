@@ -23,7 +23,7 @@ impl Named<'_> {
     pub(super) fn explain(self, title: &str) -> Text {
         let mut text = Text::default();
         text.heading(2, title);
-        text.add(self.otherwise("every call not named below"));
+        text.add(self.otherwise("every call not named below", ""));
         for group in &self.filter.groups {
             text.heading(3, &group.name);
             text.paragraph(&format!("{}.", group.reason));
@@ -39,10 +39,10 @@ impl Named<'_> {
     }
 
     /// What a call gets that no rule names.
-    pub(super) fn otherwise(self, name: &str) -> Item {
+    pub(super) fn otherwise(self, name: &str, so: &str) -> Item {
         let (errno, reason) = (self.filter.otherwise.errno, &self.filter.otherwise.reason);
         let entries = vec![Entry::wall(format!("{} otherwise", self.file), errno.to_string())];
-        Item::new(name, &format!("fails with {errno}"), reason.as_str(), entries)
+        Item::new(name, &format!("{so}fails with {errno}"), reason.as_str(), entries)
     }
 
     /// The lines about one call, with the proofs for this call alone.
@@ -51,7 +51,7 @@ impl Named<'_> {
         let denied = self.filter.denies(call).map(|line| self.deny(line, &[call]));
         let mut items: Vec<_> = allowed.chain(denied).collect();
         if items.is_empty() {
-            items.push(self.otherwise(&format!("`{call}` is not named and")));
+            items.push(self.otherwise(&format!("`{call}`"), "not named, "));
         }
         items
     }

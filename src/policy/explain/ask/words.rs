@@ -6,78 +6,103 @@ use crate::policy::Policy;
 use crate::policy::explain::seccomp;
 use crate::policy::seccomp::Call;
 
-/// The words by which a question may ask for this, and the entries that answer it.
-const TOPICS: [(&[&str], &[&str]); 14] = [
-    (
-        &["raw socket", "raw sockets", "packet socket"],
-        &[
+/// The words by which a question may ask for something, the answer in a sentence, and the entries
+/// whose lines hold it up.
+struct Topic {
+    words: &'static [&'static str],
+    says: &'static str,
+    ids: &'static [&'static str],
+}
+
+const TOPICS: [Topic; 14] = [
+    Topic {
+        words: &["raw socket", "raw sockets", "packet socket"],
+        says: "A run cannot open a raw or packet socket: the filter lets only stream and datagram sockets of UNIX, IPv4 and IPv6 through, and the capability that a raw one takes is not there either.",
+        ids: &[
             "seccomp-run allow socket",
             "process privilege capabilities",
             "process namespace network",
         ],
-    ),
-    (
-        &["socket", "sockets"],
-        &["seccomp-run allow socket", "process namespace network", "limits sockets"],
-    ),
-    (
-        &["network", "internet", "loopback"],
-        &["process namespace network", "seccomp-run allow socket", "limits sockets"],
-    ),
-    (
-        &["pid", "process", "processes", "signal", "signals"],
-        &["process namespace pid", "neighbours processes", "always init", "limits pids.max"],
-    ),
-    (
-        &["mount", "mounts"],
-        &[
+    },
+    Topic {
+        words: &["socket", "sockets"],
+        says: "",
+        ids: &["seccomp-run allow socket", "process namespace network", "limits sockets"],
+    },
+    Topic {
+        words: &["network", "internet", "loopback"],
+        says: "A run has no network but its own loopback; no setting gives it another.",
+        ids: &["process namespace network", "seccomp-run allow socket", "limits sockets"],
+    },
+    Topic {
+        words: &["pid", "process", "processes", "signal", "signals"],
+        says: "A run sees and signals its own processes and no others.",
+        ids: &["process namespace pid", "neighbours processes", "always init", "limits pids.max"],
+    },
+    Topic {
+        words: &["mount", "mounts"],
+        says: "",
+        ids: &[
             "process namespace mount",
             "mounts root",
             "seccomp-run deny mount",
             "seccomp-run deny umount2",
         ],
-    ),
-    (
-        &["outlive", "outlives", "lifetime", "ending", "daemon", "background", "leftover"],
-        &["ending"],
-    ),
-    (
-        &["neighbour", "neighbours", "neighbor", "neighbors", "tenant", "tenants"],
-        &[
+    },
+    Topic {
+        words: &["outlive", "outlives", "lifetime", "daemon", "background", "leftover"],
+        says: "No process of a run outlives its call, and nothing that it wrote does but the answer.",
+        ids: &["ending", "process namespace pid", "limits wall"],
+    },
+    Topic {
+        words: &["neighbour", "neighbor", "neighbors", "tenant", "tenants"],
+        says: "A run cannot see its neighbour: no file, socket, process or answer of it.",
+        ids: &[
             "neighbours",
             "always ids",
             "process namespace pid",
             "process namespace mount",
             "process namespace ipc",
         ],
-    ),
-    (&["proc", "/proc"], &["mounts proc"]),
-    (
-        &["root", "uid 0", "privilege", "privileges", "setuid", "sudo"],
-        &[
+    },
+    Topic { words: &["proc", "/proc"], says: "", ids: &["mounts proc"] },
+    Topic {
+        words: &["root", "uid 0", "privilege", "privileges", "setuid", "sudo"],
+        says: "A run is never root, inside or outside, and cannot become it.",
+        ids: &[
             "process identity uid",
             "process privilege",
             "process namespace user",
             "always ids",
             "mounts run nosuid",
         ],
-    ),
-    (
-        &["memory"],
-        &[
+    },
+    Topic {
+        words: &["memory"],
+        says: "",
+        ids: &[
             "limits memory.max",
             "limits memory.swap.max",
             "limits memory.oom.group",
             "limits tmpfs size",
         ],
-    ),
-    (
-        &["disk", "files"],
-        &["limits tmpfs", "mounts run.directory", "mounts root.tmpfs", "process landlock"],
-    ),
-    (&["fork bomb", "threads"], &["limits pids.max", "limits rlimit nproc"]),
-    (&["32-bit", "i386", "x32"], &["seccomp-run architecture", "seccomp-run x32"]),
-    (&["init"], &["always init", "process namespace pid"]),
+    },
+    Topic {
+        words: &["disk", "files"],
+        says: "",
+        ids: &["limits tmpfs", "mounts run.directory", "mounts root.tmpfs", "process landlock"],
+    },
+    Topic {
+        words: &["fork bomb", "threads"],
+        says: "",
+        ids: &["limits pids.max", "limits rlimit nproc"],
+    },
+    Topic {
+        words: &["32-bit", "i386", "x32"],
+        says: "A 32-bit call ends the process that makes it, and x32 numbers do not exist.",
+        ids: &["seccomp-run architecture", "seccomp-run x32"],
+    },
+    Topic { words: &["init"], says: "", ids: &["always init", "process namespace pid"] },
 ];
 
 /// By which word of it a question of several is about a topic, when it is none of the above.
@@ -139,7 +164,7 @@ const NEWER: [&str; 20] = [
 pub(super) fn shown() -> String {
     TOPICS
         .iter()
-        .filter_map(|(words, _)| words.first())
+        .filter_map(|topic| topic.words.first())
         .map(|word| format!("{word:?}"))
         .collect::<Vec<_>>()
         .join(", ")
@@ -148,13 +173,19 @@ pub(super) fn shown() -> String {
 /// What a plain word is about, or a question with one in it.
 pub(super) fn topic(policy: &Policy, name: &str) -> Text {
     let name = name.to_lowercase();
-    let exactly = TOPICS.iter().find(|(words, _)| words.contains(&name.as_str()));
+    let exactly = TOPICS.iter().find(|topic| topic.words.contains(&name.as_str()));
     let within = || {
         let is_question = name.contains(' ') || name.contains("liv") || name.contains("neighbo");
         let (_, index) = STEMS.iter().find(|(stem, _)| is_question && name.contains(stem))?;
         TOPICS.get(*index)
     };
-    exactly.or_else(within).map_or_else(Text::default, |(_, ids)| deciding(policy, ids))
+    let Some(topic) = exactly.or_else(within) else { return Text::default() };
+    let mut text = Text::default();
+    if !topic.says.is_empty() {
+        text.paragraph(topic.says);
+    }
+    text.append(deciding(policy, topic.ids));
+    text
 }
 
 /// A constant of the kernel: what the rules of its calls say, whether they name it or not.
@@ -210,7 +241,7 @@ pub(super) fn newer_call(policy: &Policy, name: &str) -> Text {
         text.heading(1, name);
         for (named, who) in seccomp::both(policy).into_iter().zip(["In a run", "In the server"]) {
             text.heading(2, who);
-            text.add(named.otherwise(&format!("`{name}` is not named and")));
+            text.add(named.otherwise(&format!("`{name}`"), "not named, "));
         }
     }
     text
