@@ -41,7 +41,9 @@ pub(super) fn check(folder: &Path) -> Result<Report, CheckError> {
                     let changes = changes(name, &built_in, &policy);
                     let says = if changes.is_empty() { ", and decides the same" } else { "" };
                     line(&mut text, &format!("{name}: replaced{says}"));
-                    changes.iter().for_each(|change| line(&mut text, &format!("  {change}")));
+                    for change in changes {
+                        line(&mut text, &format!("  {change}"));
+                    }
                 }
                 Err(found) => {
                     line(&mut text, &format!("{name}: replaced, cannot be used"));

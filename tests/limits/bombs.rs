@@ -106,7 +106,7 @@ fn disk_and_shared_memory_are_one_disk() {
     assert!(printed(&answer) <= answer.number("/limits/disk_bytes"));
 }
 
-/// proves: limits tmpfs nr_inodes
+/// proves: limits tmpfs `nr_inodes`
 #[test]
 fn the_inodes_of_a_run_are_bounded() {
     let code = "

@@ -45,7 +45,7 @@ fn without_tmpfs_size_more_is_written() {
     only_this_stops_it(&["tmpfs_size"], code);
 }
 
-/// proves: limits tmpfs nr_inodes
+/// proves: limits tmpfs `nr_inodes`
 #[test]
 fn without_tmpfs_inodes_more_files_are_made() {
     let code = "

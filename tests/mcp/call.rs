@@ -100,7 +100,7 @@ fn arguments_of_a_wrong_kind_are_readable_refusals() {
     }
 }
 
-/// proves: limits call code_characters
+/// proves: limits call `code_characters`
 #[test]
 fn code_over_the_limit_is_a_tool_error_that_names_the_limit() {
     let error = rejected(&json!({ "code": "#".repeat(20_001) }));

@@ -87,7 +87,7 @@ fn between_the_cap_and_the_budget_head_and_tail_are_kept() {
     assert_eq!(answer.number("/stdout_bytes"), 10 * (1 << 20) + 19);
 }
 
-/// proves: limits output text_characters
+/// proves: limits output `text_characters`
 #[test]
 fn the_readable_text_stays_short() {
     let answer = run(shared().address, "print('t' * 1000000)").expect("ok");

@@ -23,12 +23,11 @@ fn harmless(call: &str) -> [u64; 6] {
     match call {
         // CLONE_SIGHAND without CLONE_VM is refused with EINVAL; anything less starts a process.
         "clone" => [0x800, 0, 0, 0, 0, 0],
-        // The kernel says EINVAL to -1, and so does the filter to another advice.
-        "madvise" => [0; 6],
         // FUTEX_WAKE at no address: EFAULT. An operation that does not exist would be ENOSYS.
         "futex" => [0, 1, 0, 0, 0, 0],
-        // Where the kernel writes a 0 when the thread ends: nowhere.
-        "set_tid_address" => [0; 6],
+        // The kernel says EINVAL to advice -1, and so does the filter to another one; and where the
+        // kernel writes a 0 when the thread ends is nowhere.
+        "madvise" | "set_tid_address" => [0; 6],
         // Some flag that does not exist would be EINVAL from both.
         "sendto" | "sendmsg" | "sendmmsg" => [NO, NO, 0, 0, 0, 0],
         // Niceness 0 is what it has; less is refused with EACCES.

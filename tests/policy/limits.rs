@@ -178,7 +178,7 @@ const FILL: &str = "
     print(json.dumps(unread))
 ";
 
-/// proves: limits sockets tcp_rmem
+/// proves: limits sockets `tcp_rmem`
 #[test]
 fn what_waits_unread_in_one_socket_is_bounded() {
     let most = Policy::embedded().expect("the built-in policy").limits.run.sockets.tcp_rmem.value;

@@ -40,7 +40,7 @@ fn most_at_once(server: &Server, calls: usize) -> usize {
     times.iter().map(|(came, _)| there(*came)).max().unwrap_or_default()
 }
 
-/// proves: limits host runs_per_core
+/// proves: limits host `runs_per_core`
 #[test]
 fn runs_at_once_are_bounded_by_the_cores() {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -52,7 +52,7 @@ fn runs_at_once_are_bounded_by_the_cores() {
     assert_eq!(most_at_once(&server, cores * 2 + 2), cores);
 }
 
-/// proves: limits host memory_share
+/// proves: limits host `memory_share`
 #[test]
 fn memory_caps_of_all_runs_fit_into_the_share_of_memory() {
     let meminfo = fs::read_to_string("/proc/meminfo").expect("/proc/meminfo");

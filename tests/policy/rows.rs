@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use primcs::policy::seccomp::{Allow, Argument, Call, Clause, Test, Width};
+use primcs::policy::seccomp::{Allow, Argument, Call, Clause, Errno, Test, Width};
 use primcs::policy::{Decision, Filter};
 
 /// One call to try.
@@ -39,7 +39,8 @@ pub(crate) fn rows(file: &str, filter: &Filter, fill: fn(&str) -> [u64; 6]) -> V
         }
     }
     let otherwise = Some(filter.otherwise.errno.number());
-    let nobodys = [(600, "otherwise"), (999_999, "otherwise"), (X32 | 1, "x32"), (X32 | 39, "x32")];
+    let nobodys =
+        [(600, "otherwise"), (999_999, "otherwise"), (X32 | 0x1, "x32"), (X32 | 0x27, "x32")];
     rows.extend(nobodys.map(|(number, entry)| Row {
         entry: format!("{file} {entry}"),
         call: format!("number {number:#x}"),
@@ -92,7 +93,7 @@ impl Table<'_> {
                 match row.refused {
                     None if line.when.iter().all(|one| one.holds(&arguments)) => kept += 1,
                     Some(_) if !clause.holds(&arguments) => {
-                        assert_eq!(row.refused, line.otherwise.map(|errno| errno.number()));
+                        assert_eq!(row.refused, line.otherwise.map(Errno::number));
                         broken += 1;
                     }
                     // Another line lets it through, or another condition breaks too.

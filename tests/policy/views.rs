@@ -123,7 +123,7 @@ fn is_left_out(name: &str, skip: &str) -> bool {
     }
 }
 
-/// proves: mounts base.python.skip *; mounts base.tree.skip *; mounts base.tool_path
+/// proves: mounts base.python.skip *; mounts base.tree.skip *; mounts `base.tool_path`
 /// proves: mounts base; mounts root
 #[test]
 fn the_copy_holds_nothing_but_what_is_listed() {

@@ -7,7 +7,7 @@ mod path;
 mod words;
 
 use super::text::{Line, Text};
-use super::{PARTS, always, everything_else, limits, mounts, process, seccomp};
+use super::{PARTS, Part, always, everything_else, limits, mounts, process, seccomp};
 use crate::policy::Policy;
 use crate::policy::seccomp::Call;
 
@@ -74,8 +74,8 @@ fn settled_by(name: &str) -> &str {
 /// The lines of all files about these entries, each file below its headings.
 fn deciding(policy: &Policy, ids: &[&str]) -> Text {
     let mut found = Text::default();
-    let parts = PARTS.map(|(_, part)| part);
-    for part in [everything_else as fn(&Policy) -> Text].into_iter().chain(parts) {
+    let rest: Part = everything_else;
+    for part in [rest].into_iter().chain(PARTS.map(|(_, part)| part)) {
         let mut kept = Text::default();
         for id in ids {
             add_new(&mut kept, part(policy).deciding(id));
