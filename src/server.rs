@@ -125,6 +125,7 @@ fn next(failure: &Failure) -> Option<String> {
         | HostError::Start(_)
         | HostError::Settings(_)
         | HostError::Policy(_)
+        | HostError::UnknownVariable { .. }
         | HostError::Log(_) => None,
     }
 }
