@@ -10,6 +10,7 @@ use primcs::policy::mounts::{FileName, MountFlag, RootPath};
 use primcs::policy::process::Securebit;
 use serde_json::Value;
 
+use super::support::aloud::not_tried;
 use super::support::mcp;
 use super::support::programs::{Build, finish, primcs, weaken};
 use super::support::server::shared;
@@ -224,4 +225,68 @@ fn securebits_are_set_and_locked() {
     });
     assert_eq!(in_a_run(&code), bits);
     assert_ne!(without(&["capabilities"], &code), bits, "without them");
+}
+
+/// Landlock alone, the mount flags being gone: what `/proc` grants is reading.
+///
+/// proves: process landlock; process landlock /proc
+#[test]
+fn landlock_alone_keeps_proc_from_being_written() {
+    let code = "
+        import json
+        try:
+            open('/proc/self/oom_score_adj', 'w').write('1000')
+            print(json.dumps('written'))
+        except OSError as refusal:
+            print(json.dumps(refusal.errno))
+    ";
+    assert_eq!(without(&["proc_read_only"], code), libc::EACCES);
+    assert_eq!(without(&["proc_read_only", "landlock"], code), "written");
+}
+
+/// proves: process landlock; process landlock /dev/zero
+#[test]
+fn landlock_alone_keeps_devices_from_being_asked() {
+    let code = "
+        import ctypes, json
+        libc = ctypes.CDLL(None, use_errno=True)
+        zero, tcgets, room = open('/dev/zero'), 0x5401, ctypes.create_string_buffer(64)
+        libc.ioctl(zero.fileno(), tcgets, room)
+        print(json.dumps(ctypes.get_errno()))
+    ";
+    if landlock_abi_is_older_than_5() {
+        not_tried("Landlock of this kernel is older than its right ioctl_dev (6.10)");
+        return;
+    }
+    assert_eq!(in_a_run(code), libc::EACCES);
+    assert_eq!(without(&["landlock"], code), libc::ENOTTY);
+}
+
+fn landlock_abi_is_older_than_5() -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("a kernel's version");
+    let mut numbers = release.split(['.', '-']).map(|part| part.trim().parse().unwrap_or(0_u32));
+    (numbers.next(), numbers.next()) < (Some(6), Some(10))
+}
+
+/// As many programs as the policy compiles to, on top of what this process has itself.
+///
+/// proves: seccomp-run otherwise; seccomp-server otherwise
+#[test]
+fn a_run_and_the_server_carry_the_shipped_programs_and_no_others() {
+    let policy = policy();
+    let filters = |status: &str| -> usize {
+        let line = status.lines().find_map(|line| line.strip_prefix("Seccomp_filters:"));
+        line.expect("the kernel counts filters").trim().parse().expect("a number")
+    };
+    let own = filters(&fs::read_to_string("/proc/self/status").expect("our status"));
+    let code = "import json\nprint(json.dumps(open('/proc/self/status').read()))";
+    let seen = in_a_run(code);
+    let programs = policy.seccomp_run.compile().expect("it compiles").len();
+    assert_eq!(filters(seen.as_str().expect("a text")) - own, programs, "in a run");
+    let Some(pid) = shared().own_pid() else {
+        return not_tried("which process the service at PRIMCS_TEST_URL is, is not known");
+    };
+    let seen = fs::read_to_string(format!("/proc/{pid}/status")).expect("the server's status");
+    let programs = policy.seccomp_server.compile().expect("it compiles").len();
+    assert_eq!(filters(&seen) - own, programs, "in the server");
 }
