@@ -129,6 +129,41 @@ fn read_while_it_runs(server: &Server, code: &str, file: &str) -> String {
     text
 }
 
+/// In the kernel's own words, since a host without swap could not show it otherwise.
+///
+/// proves: limits memory.swap.max
+#[test]
+fn without_memory_max_a_run_may_swap() {
+    if !limits_are_tried() {
+        return;
+    }
+    let code = "print('there', flush=True)\nimport time\ntime.sleep(1)";
+    let _alone = alone();
+    let quiet = Quiet::look(shared());
+    let mut stream = Call::new(code).with_progress().stream(shared().address, Era::Modern);
+    stream.wait_for("there");
+    let groups: Vec<_> = quiet.of_runs().iter().flat_map(Process::cgroups).collect();
+    let has = |file: &str| groups.iter().any(|group| group.join(file).exists());
+    let (v2, v1) = ("memory.swap.max", "memory.memsw.limit_in_bytes");
+    let (has_v2, has_v1) = (has(v2), has(v1));
+    stream.answer().expect("ok");
+    if has_v2 {
+        assert_eq!(read_while_it_runs(shared(), code, v2).trim(), "0");
+        let weakened = Server::weakened(&["memory_max"]);
+        assert_ne!(read_while_it_runs(&weakened, code, v2).trim(), "0");
+    } else if has_v1 {
+        let number = |server: &Server, file: &str| -> u64 {
+            read_while_it_runs(server, code, file).trim().parse().expect("a number")
+        };
+        // Memory and swap together are what memory alone may be.
+        let memory = number(shared(), "memory.limit_in_bytes");
+        assert_eq!(number(shared(), v1), memory);
+        assert!(number(&Server::weakened(&["memory_max"]), v1) > memory);
+    } else {
+        not_tried("this kernel counts no swap; there is none, or no run would start");
+    }
+}
+
 /// By the kernel's own account, which holds however busy the host is: it divides time into periods
 /// only for a group that has a limit.
 /// proves: limits cpu.max

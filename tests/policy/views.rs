@@ -76,7 +76,8 @@ fn each_mount_has_exactly_the_flags_of_its_line() {
 }
 
 /// proves: mounts run.directory *; mounts root.link *; mounts root.device *
-/// proves: process identity directory; process identity umask; process environment *
+/// proves: process identity directory; process identity umask; process environment
+/// proves: process environment *
 #[test]
 fn directories_links_devices_and_environment_are_those_listed() {
     let (mounts, process) = (policy().mounts, policy().process);
