@@ -38,3 +38,7 @@ mod limits;
 #[cfg(test)]
 #[path = "policy/places.rs"]
 mod places;
+
+#[cfg(test)]
+#[path = "policy/command.rs"]
+mod command;

@@ -50,11 +50,16 @@ impl Proofs {
         &PROOFS
     }
 
+    /// Whether the built-in policy decides the same.
+    pub(super) fn is_built_in(&self, entry: &Entry) -> bool {
+        self.built_in.get(&entry.id).is_some_and(|values| values.contains(&entry.value))
+    }
+
     /// The line below an item with these entries.
     pub(super) fn of(&self, entries: &[Entry]) -> Option<String> {
         let (mut tests, mut changed) = (BTreeSet::new(), Vec::new());
         for entry in entries {
-            if self.built_in.get(&entry.id).is_some_and(|values| values.contains(&entry.value)) {
+            if self.is_built_in(entry) {
                 let proofs = table().filter(|(proved, _)| means(proved, &entry.id));
                 tests.extend(proofs.flat_map(|(_, tests)| tests));
             } else {

@@ -186,6 +186,8 @@ fn what_an_operator_changed_is_proved_by_nobody() {
         text.contains("not as built in: `seccomp-run allow socket protocol`; proof of the rest"),
         "{text}"
     );
+    let text = explain(&other, Some("raw socket")).unwrap();
+    assert!(!text.contains("cannot open a raw"), "a sentence about other values: {text}");
     let other = changed("limits.toml", limits, "a fork bomb ends here", "enough for us");
     let text = explain(&other, Some("pids.max")).unwrap();
     assert!(text.contains("enough for us") && text.contains("  - proof: `"), "{text}");

@@ -140,6 +140,13 @@ impl Text {
         kept
     }
 
+    pub(super) fn items(&self) -> impl Iterator<Item = &Item> {
+        self.0.iter().filter_map(|line| match line {
+            Line::Item(item) => Some(item),
+            Line::Heading { .. } | Line::Paragraph(_) => None,
+        })
+    }
+
     pub(super) fn entries(self) -> Vec<Entry> {
         let items = self.0.into_iter().filter_map(|line| match line {
             Line::Item(item) => Some(item.entries),

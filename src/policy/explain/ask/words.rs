@@ -3,7 +3,9 @@
 
 use super::{Text, add_new, deciding};
 use crate::policy::Policy;
+use crate::policy::explain::proofs::Proofs;
 use crate::policy::explain::seccomp;
+use crate::policy::explain::text::Item;
 use crate::policy::seccomp::Call;
 
 /// The words by which a question may ask for something, the answer in a sentence, and the entries
@@ -180,11 +182,15 @@ pub(super) fn topic(policy: &Policy, name: &str) -> Text {
         TOPICS.get(*index)
     };
     let Some(topic) = exactly.or_else(within) else { return Text::default() };
+    let lines = deciding(policy, topic.ids);
+    let proofs = Proofs::of_the_built_in_policy();
+    let is_built_in = |item: &Item| item.entries.iter().all(|entry| proofs.is_built_in(entry));
     let mut text = Text::default();
-    if !topic.says.is_empty() {
+    // The sentence was written about the built-in values; the lines say what is enforced.
+    if !topic.says.is_empty() && lines.items().all(is_built_in) {
         text.paragraph(topic.says);
     }
-    text.append(deciding(policy, topic.ids));
+    text.append(lines);
     text
 }
 
