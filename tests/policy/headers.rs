@@ -47,11 +47,11 @@ fn of_rust(path: &Path, proofs: &mut Proofs) {
         if let Some(entries) = code.strip_prefix("/// proves: ") {
             header.push(entries.to_owned());
         }
-        is_test |= code == "#[test]";
-        let Some(rest) = code.strip_prefix("fn ").or_else(|| code.strip_prefix("pub(crate) fn "))
-        else {
-            continue;
-        };
+        is_test |= code == "#[test]" || code.starts_with("#[tokio::test");
+        let beginnings =
+            ["fn ", "async fn ", "pub fn ", "pub(crate) fn ", "pub(super) fn ", "const fn "];
+        let begun = beginnings.iter().find_map(|beginning| code.strip_prefix(beginning));
+        let Some(rest) = begun else { continue };
         let function = rest.split('(').next().unwrap_or_default();
         assert!(
             header.is_empty() || is_test,
