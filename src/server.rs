@@ -1,7 +1,7 @@
 //! The unprivileged half: command line, MCP over HTTP and stdio, queue, output. Start at [`run`].
 //!
 //! ```text
-//! arguments -> host (start: split and drop; settings, policy; welcome) -> assemble (confine, runtime)
+//! fresh -> arguments -> host (start: split and drop; settings, policy; welcome) -> assemble (confine, runtime)
 //!   -> doors (serve, stdio) -> http | stdio -> mcp -> tool -> run -> supervisor_client
 //!   -> cli_run | doctor        output, live -> progress        result -> readable
 //! ```
@@ -18,6 +18,7 @@ mod doors;
 mod error;
 mod explain;
 mod first_screen;
+mod fresh;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod health;
@@ -29,6 +30,7 @@ mod log;
 mod mcp;
 mod metrics;
 mod output;
+mod policy_check;
 mod policy_files;
 mod principal;
 mod printed;
@@ -70,12 +72,21 @@ enum Failure {
     Run(#[from] cli_run::RunError),
     #[error(transparent)]
     Explain(#[from] crate::policy::explain::UnknownName),
+    #[error(transparent)]
+    Check(#[from] policy_check::CheckError),
     #[error("cannot write")]
     Write(#[source] io::Error),
 }
 
 /// Does what the command line says; the exit status is for the shell.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    if let Err(error) = fresh::forget_the_starter() {
+        drop(writeln!(
+            io::stderr(),
+            "primcs: cannot start again with a clean environment: {error}"
+        ));
+        return ExitCode::FAILURE;
+    }
     let command = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments.command,
         Err(error) => {
@@ -115,6 +126,9 @@ fn told(failure: &Failure) -> String {
 
 fn next(failure: &Failure) -> Option<String> {
     use host::HostError;
+    if let Failure::Check(policy_check::CheckError::Trust(error)) = failure {
+        return Some(error.next());
+    }
     let Failure::Host(failure) = failure else { return None };
     match failure {
         HostError::Connect(supervisor_client::ConnectError::Unable { next, .. }) => {
@@ -127,6 +141,7 @@ fn next(failure: &Failure) -> Option<String> {
         | HostError::Start(_)
         | HostError::Settings(_)
         | HostError::Policy(_)
+        | HostError::UnknownVariable { .. }
         | HostError::Log(_) => None,
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use primcs::policy::Policy;
 use primcs::wire::codec::MAX_MESSAGE;
-use primcs::wire::{CancelReason, ToServer, ToSupervisor, Verdict};
+use primcs::wire::{CancelReason, Refusal, ToServer, ToSupervisor, Verdict};
 use serde_json::json;
 
 use super::fake_server::{FakeServer, hello, hello_with};
@@ -49,6 +49,7 @@ fn another_version_is_refused() {
     refused_before_hello(&bytes(&hello_with("0.0.1-other", &digest)));
 }
 
+/// proves: always trust
 #[test]
 fn another_policy_is_refused() {
     refused_before_hello(&bytes(&hello_with(env!("CARGO_PKG_VERSION"), &"0".repeat(64))));
@@ -125,6 +126,7 @@ fn messages_with_wrong_fields_are_refused() {
     }
 }
 
+/// proves: always supervisor
 #[test]
 fn oversized_messages_are_refused() {
     let mut request = serde_json::to_vec(&json!({
@@ -136,6 +138,7 @@ fn oversized_messages_are_refused() {
     refused_after_hello("one byte too long", &request);
 }
 
+/// proves: limits wall ceiling; always supervisor
 #[test]
 fn more_time_than_policy_allows_is_not_granted() {
     let (mut fake, welcome) = FakeServer::greeted(&[]);
@@ -147,6 +150,26 @@ fn more_time_than_policy_allows_is_not_granted() {
             assert_eq!(started.limits.wall_ms, welcome.timeout_ceiling_ms);
         }
         other => panic!("not started but {other:?}"),
+    }
+}
+
+/// The server checks this too; a server that is not itself any more may not.
+#[test]
+fn more_code_than_policy_allows_is_not_run() {
+    let most = Policy::embedded().expect("the policy").limits.call.code_characters.value;
+    let most = usize::try_from(most).expect("a short length");
+    let (mut fake, _) = FakeServer::greeted(&[]);
+    let padded = |length: usize| format!("{:<length$}", "print(1)");
+    assert_eq!(fake.verdict(&padded(most)), Verdict::Ok);
+    for code in [padded(most + 1), "print(1)\0".to_owned()] {
+        let request = fake.request(&code);
+        fake.send(&request);
+        match fake.receive() {
+            Some((ToServer::Refused { refusal: Refusal::Rejected { .. }, .. }, none)) => {
+                assert!(none.is_empty());
+            }
+            other => panic!("not rejected but {other:?}"),
+        }
     }
 }
 
@@ -169,6 +192,7 @@ fn cancelling_runs_that_do_not_exist_does_nothing() {
     assert_gone(&processes, Duration::from_secs(1));
 }
 
+/// proves: always supervisor
 #[test]
 fn the_server_cannot_choose_a_verdict_but_its_reason_of_a_cancel() {
     let (mut fake, _) = FakeServer::greeted(&[]);
@@ -186,6 +210,7 @@ fn the_server_cannot_choose_a_verdict_but_its_reason_of_a_cancel() {
     }
 }
 
+/// proves: ending server
 #[test]
 fn a_server_that_dies_takes_its_runs_along() {
     let (mut fake, _) = FakeServer::greeted(&[]);
