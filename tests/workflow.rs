@@ -111,7 +111,7 @@ fn names_in(directory: &str) -> Vec<String> {
     let path = format!("{}/{directory}", env!("CARGO_MANIFEST_DIR"));
     let entries = fs::read_dir(&path).unwrap_or_else(|cause| panic!("{path}: {cause}"));
     let name = |entry: fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
-    entries.map(|entry| entry.map(name).unwrap_or_else(|cause| panic!("{path}: {cause}"))).collect()
+    entries.map(|entry| entry.map_or_else(|cause| panic!("{path}: {cause}"), name)).collect()
 }
 
 fn bytes(path: &str) -> u64 {
