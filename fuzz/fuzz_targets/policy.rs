@@ -67,7 +67,8 @@ fn explained(policy: &Policy, name: &str) {
     assert!(whole.contains(&policy.digest));
     match explain(policy, Some(name)) {
         Ok(text) => assert!(text.len() > 1, "{name:?}"),
-        Err(unknown) => assert_eq!(unknown.name, name),
+        // Blanks around it are not part of the name.
+        Err(unknown) => assert!(name.contains(&unknown.name), "{name:?}: {unknown}"),
     }
     // Each answer takes a millisecond, so one of them.
     let never = NEVER[name.len() % NEVER.len()];
