@@ -27,7 +27,7 @@ use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
 use crate::sys::descriptors;
-use crate::wire::{self, ToServer, ToSupervisor};
+use crate::wire::{self, ToServer, ToSupervisor, Unable};
 
 /// The supervisor's life: ready the host, serve, leave nothing.
 #[must_use]
@@ -73,8 +73,14 @@ fn refuse(server: &OwnedFd, error: &startup::StartupError) -> ExitCode {
     // Closing with its hello unread would reset the connection before it reads our answer.
     let told = match wire::receive::<ToSupervisor>(server) {
         Ok(Some(_hello)) => {
-            let unable = ToServer::Unable { problem: problem.clone(), next: next.clone() };
-            wire::send(server, &unable, &[]).is_ok()
+            let unable = Unable {
+                check: error.check().to_owned(),
+                problem: problem.clone(),
+                next: next.clone(),
+                step: error.step(),
+                probe: None,
+            };
+            wire::send(server, &ToServer::Unable(Box::new(unable)), &[]).is_ok()
         }
         // It left before it said anything, most often for this very reason, and then it said so.
         Ok(None) => true,

@@ -21,7 +21,7 @@ use super::integrity;
 use super::nursery::Setup;
 use super::plans::{self, Facts};
 use crate::policy::Policy;
-use crate::sandbox::cgroup::{Cgroups, Place};
+use crate::sandbox::cgroup::{CgroupError, Cgroups, Place};
 use crate::sandbox::weaken;
 use crate::settings::{self, Settings};
 use crate::sys::{landlock, wait};
@@ -62,7 +62,11 @@ pub fn ready(arguments: Vec<OsString>) -> Result<Ready, StartupError> {
 
     let spawner = (!rootless).then_some(SPAWNER);
     let soft = settings.allow_soft_limits.unwrap_or(false);
-    let cgroups = cgroups(&instance, rootless, soft)?;
+    let (cgroups, no_cgroups) = match cgroups(&instance, rootless) {
+        Ok(cgroups) => (Some(cgroups), None),
+        Err(error) if soft && error.means_there_are_none() => (None, Some(super::chain(&error))),
+        Err(error) => return Err(StartupError::Cgroup(error)),
+    };
     let max_runs = max_runs(&settings, &policy)?;
     let facts = Facts {
         base: &base,
@@ -91,6 +95,7 @@ pub fn ready(arguments: Vec<OsString>) -> Result<Ready, StartupError> {
         isolation: "strict".to_owned(),
         rootless,
         cgroup_layout: host.layout().name().to_owned(),
+        no_cgroups,
         limits: measured_limits(&host)?,
         timeout_ceiling_ms: milliseconds(timeout_ceiling),
         max_runs,
@@ -202,11 +207,7 @@ fn enter_own_namespaces(rootless: bool) -> Result<(), StartupError> {
 }
 
 /// Removes what dead instances left, then makes ours.
-fn cgroups(
-    instance: &Instance,
-    rootless: bool,
-    soft: bool,
-) -> Result<Option<Cgroups>, StartupError> {
+fn cgroups(instance: &Instance, rootless: bool) -> Result<Cgroups, CgroupError> {
     let name = instance.cgroup_name();
     let make = |place: Place| {
         for left in place.groups()? {
@@ -217,11 +218,7 @@ fn cgroups(
         place.clear(&name)?;
         Cgroups::create(place, &name, (!rootless).then_some(SPAWNER))
     };
-    match Place::take(rootless).and_then(make) {
-        Ok(cgroups) => Ok(Some(cgroups)),
-        Err(error) if soft && error.means_there_are_none() => Ok(None),
-        Err(error) => Err(StartupError::Cgroup(error)),
-    }
+    Place::take(rootless).and_then(make)
 }
 
 /// The sum of all memory caps stays within the policy's share of this host's memory.
@@ -245,7 +242,7 @@ fn max_runs(settings: &Settings, policy: &Policy) -> Result<u32, StartupError> {
 
 /// Limits as the kernel takes them, from a leaf that is made for this and removed.
 fn measured_limits(host: &Host) -> Result<crate::wire::LimitsInForce, StartupError> {
-    let leaf = host.create_leaf("trial").map_err(StartupError::Cgroup)?;
+    let leaf = host.create_leaf("trial", false).map_err(StartupError::Cgroup)?;
     let limits = host.limits_in_force(leaf.as_ref(), host.policy().limits.run.wall.value);
     if let Some(leaf) = leaf {
         host.discard(&leaf);

@@ -2,6 +2,7 @@
 //! may be running `primcs doctor`, so that is never the advice.
 #![forbid(unsafe_code)]
 
+use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
 
@@ -17,6 +18,7 @@ use crate::supervisor::base::BaseError;
 use crate::supervisor::identities::Overlap;
 use crate::supervisor::instance::InstanceError;
 use crate::trusted::TrustError;
+use crate::wire::FailedStep;
 
 /// Why not.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +105,49 @@ pub enum StartupError {
 }
 
 impl StartupError {
+    /// Id of the check that failed, as `primcs doctor` has it.
+    #[must_use]
+    pub const fn check(&self) -> &'static str {
+        match self {
+            Self::Arguments(_) => "start.one_package",
+            Self::Settings(_) => "start.settings",
+            Self::PolicyFolder(_) | Self::Policy(_) | Self::Filter(_) => "start.policy",
+            Self::ReadProc { .. } => "host.proc",
+            Self::CoreLimit(_) | Self::CorePattern => "host.core_dumps",
+            Self::NoStateDir
+            | Self::WorkingDirectory { .. }
+            | Self::StateDir(_)
+            | Self::Base(BaseError::State(_)) => "start.state_dir",
+            Self::Overlap(_) => "host.ids",
+            Self::Base(
+                BaseError::NoInterpreter
+                | BaseError::NotAbsolute { .. }
+                | BaseError::AskInterpreter { .. }
+                | BaseError::Interpreter { .. },
+            ) => "start.interpreter",
+            Self::Base(_) | Self::Check(_) | Self::Damaged => "start.copy",
+            Self::UserNamespace(_) | Self::IdMap { .. } => "step.user_namespace",
+            Self::MountNamespace { .. } | Self::PrivateMounts { .. } => "step.mount_namespace",
+            Self::Instance(_) => "start.instance",
+            Self::Cgroup(_) => "cgroup.limits",
+            Self::TooManyRuns { .. } | Self::NoRoom => "start.room",
+            Self::Landlock(_) => "host.landlock",
+            Self::Nursery { .. } => "step.spawner",
+        }
+    }
+
+    /// What the kernel refused, where it said so.
+    #[must_use]
+    pub fn step(&self) -> Option<FailedStep> {
+        if let Self::Nursery { failure: StepFailure { step, errno }, .. } = self {
+            return Some(FailedStep { step: step.clone(), errno: *errno });
+        }
+        let cause = self.source()?;
+        let errno = cause.downcast_ref::<Errno>().map(|errno| io::Error::from(*errno));
+        let errno = errno.as_ref().or_else(|| cause.downcast_ref())?.raw_os_error()?;
+        Some(FailedStep { step: self.check().to_owned(), errno })
+    }
+
     /// One thing for the operator to do.
     #[must_use]
     pub fn next(&self) -> String {
