@@ -115,8 +115,8 @@ fn next(failure: &Failure) -> Option<String> {
     use host::HostError;
     let Failure::Host(failure) = failure else { return None };
     match failure {
-        HostError::Connect(supervisor_client::ConnectError::Unable { next, .. }) => {
-            Some(next.clone())
+        HostError::Connect(supervisor_client::ConnectError::Unable(unable)) => {
+            Some(unable.next.clone())
         }
         HostError::Start(start::StartError::Supervisor(error))
         | HostError::Settings(SettingsError::Trust(error))

@@ -6,12 +6,12 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use crate::wire::{LimitsInForce, Welcome};
+use crate::wire::{LimitsInForce, ProbeReport, Welcome};
 
 use super::Failure;
 use super::arguments::DoctorArguments;
 use super::assemble;
-use super::health::{self, Probe};
+use super::health;
 use super::host::{Host, HostError};
 use super::log::Usual;
 use super::printed;
@@ -22,7 +22,8 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<ExitCode, Failure> {
         Host::split(arguments.host.settings(), arguments.host.config.as_deref(), Usual::Problems)?;
     let connected = match host.connect() {
         Ok(connected) => connected,
-        Err(HostError::Connect(ConnectError::Unable { problem, next })) => {
+        Err(HostError::Connect(ConnectError::Unable(unable))) => {
+            let (problem, next) = (unable.problem.clone(), unable.next.clone());
             let report = json!({"ready": false, "failure": problem, "next": next});
             let text = format!("FAILED  {problem}\nnext    {next}\n");
             return show(arguments.json, &report, &text, false);
@@ -33,8 +34,8 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<ExitCode, Failure> {
     let probe = assemble::with_runtime(connected, |assembled| async move {
         health::ask(&assembled.runner.supervisor).await
     })?;
-    let report = health::report(&welcome, &probe);
-    show(arguments.json, &report, &text(&welcome, &probe), probe.failure.is_none())
+    let report = Value::Object(health::report(&welcome, &probe));
+    show(arguments.json, &report, &text(&welcome, &probe), probe.problem.is_none())
 }
 
 fn show(json: bool, report: &Value, text: &str, ready: bool) -> Result<ExitCode, Failure> {
@@ -43,7 +44,7 @@ fn show(json: bool, report: &Value, text: &str, ready: bool) -> Result<ExitCode,
     Ok(if ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn text(welcome: &Welcome, probe: &Probe) -> String {
+fn text(welcome: &Welcome, probe: &ProbeReport) -> String {
     let limits = &welcome.limits;
     let yes = |value: bool| if value { "yes" } else { "NO" };
     let landlock = welcome.landlock_abi.map_or_else(|| "NO".to_owned(), |abi| format!("ABI {abi}"));
@@ -63,7 +64,7 @@ fn text(welcome: &Welcome, probe: &Probe) -> String {
         format!("policy       {}", welcome.policy_digest),
     ];
     lines.extend(welcome.notes.iter().map(|note| format!("note         {note}")));
-    lines.push(match &probe.failure {
+    lines.push(match &probe.problem {
         None => "ok           a run was confined and answered as it should".to_owned(),
         Some(failure) => format!("FAILED       {failure}"),
     });
