@@ -6,6 +6,7 @@
 import _socket
 import ctypes
 import errno
+import mmap
 import os
 import resource
 import stat
@@ -168,7 +169,8 @@ def oom_rank():
 
 
 def rlimits():
-    found = {name: resource.getrlimit(getattr(resource, name)) for name in WANT["rlimits"] if hasattr(resource, name)}
+    names = WANT["rlimits"].keys() - {"RLIMIT_CORE"}
+    found = {name: resource.getrlimit(getattr(resource, name)) for name in sorted(names)}
     return " ".join(f"{name}={got}" for name, got in found.items() if got != (WANT["rlimits"][name],) * 2)
 
 
@@ -180,7 +182,7 @@ def core():
 def open_files():
     held, answer = [], None
     while not answer and len(held) <= WANT["rlimits"]["RLIMIT_NOFILE"]:
-        answer = refusal(lambda: held.append(os.open("/dev/null", os.O_RDONLY)))
+        answer = refusal(lambda: held.append(os.dup(1)))
     for descriptor in held:
         os.close(descriptor)
     return "" if answer == "EMFILE" else f"{len(held)} opened, {answer}"
@@ -235,9 +237,11 @@ def pids():
 
 def memory():
     """Does not come back where memory is limited."""
+    at_once = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
     kept = []
     while len(kept) * MIB < 2 * WANT["memory"]:
-        kept.append(b"x" * MIB)
+        kept.append(mmap.mmap(-1, MIB, at_once))
+        kept[-1][::4096] = b"x" * 256
 
 
 WALLS = user, capabilities, no_new_privs, seccomp, namespaces, mounts, keyring, landlock, network, sockets, \

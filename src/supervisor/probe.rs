@@ -45,8 +45,8 @@ pub fn means(
     // v1 takes room for socket buffers off, by open files, and an interpreter needs 20 MiB.
     let leaf = LeafLimits {
         memory: usual.memory.min(56 << 20),
-        pids: usual.pids.min(6),
-        cpu_quota: 2_000,
+        pids: usual.pids.min(4),
+        cpu_quota: 3_000,
         cpu_period: 4_000,
         open_files: 64,
     };
