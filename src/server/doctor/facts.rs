@@ -17,6 +17,7 @@ use crate::sys::landlock;
 pub(super) struct Before {
     uid: u32,
     lacks: Vec<Capability>,
+    may_raise: bool,
     core: u64,
     open_files: u64,
 }
@@ -29,6 +30,8 @@ pub(super) struct Facts {
     pub(super) uid: u32,
     pub(super) has_sys_admin: bool,
     pub(super) lacks: Vec<String>,
+    /// Has `CAP_SYS_RESOURCE`.
+    pub(super) may_raise: bool,
     pub(super) core: u64,
     pub(super) open_files: u64,
     pub(super) kernel: String,
@@ -79,6 +82,7 @@ impl Before {
         Self {
             uid: nix::unistd::geteuid().as_raw(),
             lacks,
+            may_raise: held.contains(&Capability::CAP_SYS_RESOURCE),
             core: hard(Resource::RLIMIT_CORE),
             open_files: hard(Resource::RLIMIT_NOFILE),
         }
@@ -99,6 +103,7 @@ impl Facts {
             uid: before.uid,
             has_sys_admin: !before.lacks.contains(&Capability::CAP_SYS_ADMIN),
             lacks: before.lacks.iter().map(ToString::to_string).collect(),
+            may_raise: before.may_raise,
             core: before.core,
             open_files: before.open_files,
             kernel: format!(

@@ -222,7 +222,10 @@ fn around(id: &str, facts: &Facts, outcome: &Outcome) -> (Status, String) {
         "host.filter" => ok(if facts.filtered { "one" } else { "none" }.to_owned()),
         "host.user_namespaces" => user_namespaces(facts),
         "host.capabilities" if facts.rootless => ok("a plain user needs none".to_owned()),
-        "host.capabilities" if facts.lacks.is_empty() => ok("those that are needed".to_owned()),
+        "host.capabilities" if facts.lacks.is_empty() => {
+            let without = ", without CAP_SYS_RESOURCE: limits are only lowered";
+            ok(format!("all that are needed{}", if facts.may_raise { "" } else { without }))
+        }
         "host.capabilities" => (Status::Missing, format!("without {}", facts.lacks.join(", "))),
         "host.open_files" => unless(facts.open_files < 4096, facts.open_files.to_string()),
         "host.memory" => ok(bytes(facts.memory)),
@@ -233,6 +236,7 @@ fn around(id: &str, facts: &Facts, outcome: &Outcome) -> (Status, String) {
             if facts.clock_is_sane { "" } else { "before this program was made" }.to_owned(),
         ),
         "host.core_dumps" => core_dumps(facts),
+        "step.user_namespace" if !facts.rootless => ok("root needs none of its own".to_owned()),
         "host.ids" if facts.rootless => {
             (Status::Missing, format!("all runs have the id of user {}", facts.uid))
         }
