@@ -32,6 +32,10 @@ use facts::{Before, Facts};
 use findings::Outcome;
 
 pub(super) fn run(arguments: &DoctorArguments) -> Result<ExitCode, Failure> {
+    if arguments.checks {
+        printed::print(&checks::page()).map_err(Failure::Write)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let before = Before::look();
     // Where there are no cgroups all else is examined all the same; the verdict says what it lacks.
     let given = settings::Settings { allow_soft_limits: Some(true), ..arguments.host.settings() };

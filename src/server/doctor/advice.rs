@@ -124,6 +124,8 @@ pub(super) fn for_cgroups(said: &str, facts: &Facts) -> String {
         } else {
             "mount -o remount,rw /sys/fs/cgroup, and the controllers mounted below it"
         }
+    } else if said.contains("controller is mounted") {
+        "mount that controller, as in `mount -t cgroup -o memory none /sys/fs/cgroup/memory`, or boot with cgroup v2"
     } else if facts.rootless && facts.user_manager {
         "systemd-run --user --scope -p Delegate=yes primcs serve"
     } else if facts.rootless && facts.systemd {
@@ -134,8 +136,6 @@ pub(super) fn for_cgroups(said: &str, facts: &Facts) -> String {
         "systemd-run --scope -p Delegate=yes primcs serve, or a service with Delegate=yes"
     } else if facts.container.is_some() {
         "start the container with a writable cgroup of its own: --cgroupns=private and -v /sys/fs/cgroup:/sys/fs/cgroup:rw, or --privileged"
-    } else if said.contains("controller is mounted") {
-        "mount the controller: mount -t cgroup -o NAME none /sys/fs/cgroup/NAME, or boot with cgroup v2 (mount -t cgroup2 none /sys/fs/cgroup)"
     } else {
         "mount -t cgroup2 none /sys/fs/cgroup, and start primcs in a group without other processes"
     };

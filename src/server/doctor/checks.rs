@@ -26,6 +26,60 @@ pub(super) fn find(id: &str) -> Option<&'static Check> {
     CHECKS.iter().find(|check| check.id == id)
 }
 
+/// All of it as a page of Markdown: `primcs doctor --checks`, and docs/doctor.md.
+pub(super) fn page() -> String {
+    let mut page = PREFACE.to_owned();
+    for (group, about) in GROUPS {
+        page.extend([
+            "\n## ",
+            group,
+            ": ",
+            about,
+            "\n\n| id | means | usual fix |\n| --- | --- | --- |\n",
+        ]);
+        for check in CHECKS.iter().filter(|check| check.id.split('.').next() == Some(group)) {
+            let [means, fix] = [check.means, check.fix].map(|text| text.replace('|', "\\|"));
+            page.extend(["| `", check.id, "` | ", &means, " | ", &fix, " |\n"]);
+        }
+    }
+    page
+}
+
+const PREFACE: &str = "\
+# primcs doctor
+
+This page is printed by `primcs doctor --checks`; a test holds it equal.
+
+`primcs doctor` starts a supervisor exactly as `primcs serve` would, with the same flags and settings, and has \
+it confine runs. One of them, the *probe*, touches every wall from inside and runs into every limit; it has \
+the real policy, and limits so small that each is reached at little cost. What the kernel counts (memory, \
+processes, CPU time) is judged by the kernel's counters; for the walls there is the word of our own program, \
+beside which nothing foreign runs. The same probe decides whether any `primcs serve`, `stdio` or `run` starts \
+at all, and what `/readyz` answers; that asks at most every 10 s and names the checks that `failed`.
+
+Where a step fails, what comes before it has passed and what comes after was not tried. Where only cgroups are \
+missing, doctor goes on without and shows all the rest, but says that primcs would refuse to start.
+
+| exit status | `verdict` | |
+| --- | --- | --- |
+| 0 | `confined` | runs are confined, with hard limits |
+| 1 | `not_confined` | no run can be confined: primcs refuses to start |
+| 2 | | the command line is wrong |
+| 3 | `soft_limits` | runs are confined, but nothing limits memory, processes and CPU: primcs refuses to start unless told `--allow-soft-limits` |
+
+`primcs doctor --json` prints one object. These fields stay as they are while `format` is 1: `format`; \
+`verdict` and `exit_status` as above; `ready`, false with exit status 1; `failed`, the ids of what failed; \
+`failure`, the same as a sentence or null; `checks`, a list with one object for each line of the tables \
+below, in the order of a start: `id`; `status`, one of `ok`, `failed`, `missing` (weaker than it could be, \
+but runs are confined) and `not_checked`; `seen`, what was found, perhaps empty; `means`; `fix`, one thing to \
+do, null unless failed or missing. `fix` is for this host; the tables below name the usual one. Where the \
+start succeeded the fields of `/readyz` are there too.
+
+In a build with the feature `weaken`, which no release has, a start without a wall is refused like any other, \
+unless `start_gate` is among the barriers that `PRIMCS_WEAKEN` takes away; doctor and `/readyz` report all \
+the same.
+";
+
 const fn check(id: &'static str, means: &'static str, fix: &'static str) -> Check {
     Check { id, means, fix }
 }

@@ -110,12 +110,26 @@ pub(super) fn of(facts: &Facts, outcome: &Outcome) -> Vec<Finding> {
         }
         if ended_at == Some(check.id) {
             blame(&mut finding, facts, outcome);
-        } else if check.id == "cgroup.limits" && status == Status::Missing {
-            finding.fix = Some(advice::for_cgroups(&finding.seen, facts));
+        } else if status == Status::Missing {
+            weigh(&mut finding, facts);
         }
         finding
     };
     CHECKS.iter().enumerate().map(find).collect()
+}
+
+/// What would be better here, where the table names more than one way.
+fn weigh(finding: &mut Finding, facts: &Facts) {
+    let has = |controller: &str| facts.controllers.iter().any(|one| one == controller);
+    let fix = match finding.id.split_once('.') {
+        Some(("cgroup", "limits")) => advice::for_cgroups(&finding.seen, facts),
+        Some(("cgroup", controller)) if has(controller) => "that of cgroup.limits".to_owned(),
+        Some(("limit", _)) => "that of cgroup.limits".to_owned(),
+        Some(("wall", "landlock")) => "that of host.landlock".to_owned(),
+        Some(("host", "ids")) => "run primcs as a service of root".to_owned(),
+        _ => return,
+    };
+    finding.fix = Some(fix);
 }
 
 /// What is known of the check at which all ended.
@@ -125,7 +139,10 @@ fn blame(finding: &mut Finding, facts: &Facts, outcome: &Outcome) {
             (probe.problem.clone().unwrap_or_default(), probe.failed_step.as_ref(), None)
         }
         Outcome::Refused(unable) => {
-            let next = unable.check.starts_with("start.") || unable.check.starts_with("host.");
+            // What mends these stands in the table, in fewer words.
+            let in_table = ["start.interpreter", "start.copy"].contains(&unable.check.as_str());
+            let own = unable.check.starts_with("start.") || unable.check.starts_with("host.");
+            let next = own && !in_table;
             (unable.problem.clone(), unable.step.as_ref(), next.then(|| unable.next.clone()))
         }
     };
@@ -134,9 +151,7 @@ fn blame(finding: &mut Finding, facts: &Facts, outcome: &Outcome) {
         finding.fix = Some(advice::for_cgroups(&problem, facts));
     } else {
         let by_step = step.and_then(|step| advice::fix(finding.id, step, facts));
-        let full = problem.contains("os error 28") && finding.id == "start.copy";
-        let more = if full { None } else { by_step.or(next) };
-        finding.fix = more.or(finding.fix.take());
+        finding.fix = by_step.or(next).or(finding.fix.take());
     }
     finding.seen = problem;
 }
@@ -164,6 +179,8 @@ fn inside(
         (_, Some(&"held")) => (Status::Ok, String::new()),
         (_, Some(seen)) => (Status::Failed, (*seen).to_owned()),
         ("run.probe" | "run.empty", None) if finished => (Status::Ok, String::new()),
+        // Then the step is to blame.
+        ("run.probe", None) if probe.failed_step.is_some() => not_checked,
         ("run.probe", None) => (Status::Failed, probe.problem.clone().unwrap_or_default()),
         ("limit.wall", None) => match outcome {
             Outcome::Started { wall: Ok(()), .. } => (Status::Ok, String::new()),
@@ -254,9 +271,7 @@ fn around(id: &str, facts: &Facts, outcome: &Outcome) -> (Status, String) {
                 ))
             },
         ),
-        "start.copy" => {
-            welcome.map_or_else(|| ok(String::new()), |welcome| ok(welcome.notes.join("; ")))
-        }
+        "start.copy" => welcome.map_or_else(|| ok(String::new()), |welcome| ok(left_out(welcome))),
         "start.room" => welcome.map_or_else(
             || ok(String::new()),
             |welcome| ok(format!("{} runs at once", welcome.max_runs)),
@@ -266,6 +281,12 @@ fn around(id: &str, facts: &Facts, outcome: &Outcome) -> (Status, String) {
             _ => ok(String::new()),
         },
     }
+}
+
+/// Files of the policy that this host does not have, and that runs therefore lack.
+fn left_out(welcome: &Welcome) -> String {
+    let notes = welcome.notes.iter().filter(|note| note.starts_with("not in runs"));
+    notes.cloned().collect::<Vec<_>>().join("; ")
 }
 
 fn user_namespaces(facts: &Facts) -> (Status, String) {

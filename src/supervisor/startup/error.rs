@@ -170,6 +170,12 @@ impl StartupError {
             Self::UserNamespace(errno) => user_namespace(*errno),
             Self::MountNamespace { rootless, source }
             | Self::PrivateMounts { rootless, source } => privilege(*rootless, *source),
+            Self::Nursery { rootless: true, failure }
+                if failure.errno == libc::EPERM && failure.step.contains("/proc") =>
+            {
+                "let nothing cover parts of the host's /proc; start a container with --security-opt \
+                 systempaths=unconfined"
+            }
             Self::Nursery { rootless, failure } => {
                 privilege(*rootless, Errno::from_raw(failure.errno))
             }
