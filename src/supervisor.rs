@@ -69,14 +69,14 @@ fn log(line: fmt::Arguments<'_>) {
 
 /// Says why and what to do, once: to a server that is there to pass it on, else to the log.
 fn refuse(server: &OwnedFd, error: &startup::StartupError) -> ExitCode {
-    let (problem, next) = (chain(error), error.next());
+    let (problem, check) = (chain(error), error.check());
     // Closing with its hello unread would reset the connection before it reads our answer.
     let told = match wire::receive::<ToSupervisor>(server) {
         Ok(Some(_hello)) => {
             let unable = Unable {
-                check: error.check().to_owned(),
+                check: check.to_owned(),
                 problem: problem.clone(),
-                next: next.clone(),
+                next: error.next(),
                 step: error.step(),
                 probe: None,
             };
@@ -87,7 +87,7 @@ fn refuse(server: &OwnedFd, error: &startup::StartupError) -> ExitCode {
         Err(_) => false,
     };
     if !told {
-        log(format_args!("{problem}; {next}"));
+        log(format_args!("{problem} ({check})"));
     }
     ExitCode::FAILURE
 }

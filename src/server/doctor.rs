@@ -29,7 +29,7 @@ use super::printed;
 use super::supervisor_client::{ConnectError, SupervisorClient};
 
 use facts::{Before, Facts};
-use findings::Outcome;
+use findings::{Outcome, Status};
 
 pub(super) fn run(arguments: &DoctorArguments) -> Result<ExitCode, Failure> {
     if arguments.checks {
@@ -43,7 +43,7 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<ExitCode, Failure> {
     let named = host.as_ref().ok().and_then(|host| host.settings.state_dir.clone());
     let usual = || settings::default_state_dir(before.is_root(), host::environment);
     let state_dir = named.or_else(|| arguments.host.state_dir.clone()).or_else(usual);
-    let facts = Facts::look(&before, state_dir.as_deref());
+    let facts = Facts::look(before, state_dir.as_deref());
     let outcome = match host.and_then(Host::connect) {
         Ok(connected) => {
             let welcome = Box::new(connected.welcome.clone());
@@ -57,6 +57,18 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<ExitCode, Failure> {
         Err(error) => Outcome::Refused(before_the_supervisor(error)),
     };
     show(arguments.json, &facts, &outcome)
+}
+
+/// Before privilege is given up: what only the process that was started knows.
+pub(super) fn look_before() {
+    let _for_later = Before::look();
+}
+
+/// The one thing that mends a start the supervisor refused.
+pub(super) fn next(unable: &Unable) -> Option<String> {
+    let facts = Facts::look(Before::look(), None);
+    let findings = findings::of(&facts, &Outcome::Refused(unable.clone()));
+    findings.into_iter().find(|finding| finding.status == Status::Failed)?.fix
 }
 
 fn show(as_json: bool, facts: &Facts, outcome: &Outcome) -> Result<ExitCode, Failure> {
@@ -89,8 +101,7 @@ fn before_the_supervisor(error: HostError) -> Unable {
         problem = format!("{problem}: {error}");
         cause = error.source();
     }
-    let usual = checks::find(check).map(|check| check.fix.to_owned());
-    let next = super::next(&Failure::Host(error)).or(usual).unwrap_or_default();
+    let next = super::next(&Failure::Host(error));
     Unable { check: check.to_owned(), problem, next, step: None, probe: None }
 }
 

@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 
 use super::identities::SPAWNER;
 use super::nursery::{Nursery, Setup};
-use super::probe::{self, Means};
+use super::startup::Means;
 use crate::policy::Policy;
 use crate::sandbox::cgroup::{CgroupError, Cgroups, Layout, Leaf, LeafLimits};
 use crate::sandbox::plan::SandboxPlan;
@@ -36,12 +36,11 @@ impl Host {
         cgroups: Option<Cgroups>,
         leaf_limits: LeafLimits,
         workspace: WorkspacePlan,
+        probe: Means,
         setup: Setup,
     ) -> Result<Self, StepFailure> {
         let spawner = setup.become_id.map(|_| SPAWNER);
         let nursery = start_nursery(&setup, cgroups.as_ref(), spawner)?;
-        let rootless = spawner.is_none();
-        let probe = probe::means(&policy, &setup.sandbox, &leaf_limits, &workspace, rootless);
         Ok(Self { policy, cgroups, leaf_limits, workspace, probe, setup, nursery, spawner })
     }
 

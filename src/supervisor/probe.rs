@@ -5,79 +5,15 @@
 #![forbid(unsafe_code)]
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use serde_json::json;
-
 use super::runs::Run;
-use crate::policy::Policy;
-use crate::sandbox::cgroup::LeafLimits;
-use crate::sandbox::plan::SandboxPlan;
-use crate::sandbox::rlimits;
-use crate::sandbox::workspace::WorkspacePlan;
 use crate::wire::{Counted, Ended, FailedStep, ProbeReport, Verdict};
-
-/// What makes a run a probe.
-#[derive(Debug)]
-pub struct Means {
-    /// Its program.
-    pub code: String,
-    /// Its cgroups.
-    pub leaf: LeafLimits,
-    /// Its tmpfs.
-    pub workspace: WorkspacePlan,
-}
 
 /// A host that needs longer is not ready for more.
 pub const WALL: Duration = Duration::from_secs(20);
-
-/// The run of this policy with small limits, and the program that runs into them.
-#[must_use]
-pub fn means(
-    policy: &Policy,
-    plan: &SandboxPlan,
-    usual: &LeafLimits,
-    usual_workspace: &WorkspacePlan,
-    rootless: bool,
-) -> Means {
-    // v1 takes room for socket buffers off, by open files, and an interpreter needs 20 MiB.
-    let leaf = LeafLimits {
-        memory: usual.memory.min(56 << 20),
-        pids: usual.pids.min(4),
-        cpu_quota: 3_000,
-        cpu_period: 4_000,
-        open_files: 64,
-    };
-    let workspace = WorkspacePlan {
-        size: usual_workspace.size.min(1 << 20),
-        inodes: usual_workspace.inodes.min(64),
-        ..usual_workspace.clone()
-    };
-    let rlimits: serde_json::Map<_, _> = plan
-        .rlimits
-        .iter()
-        .map(|limit| {
-            let name = format!("RLIMIT_{}", limit.name.to_uppercase());
-            (name, rlimits::reachable(limit).into())
-        })
-        .collect();
-    let environment: Vec<_> = plan.environment.iter().map(|(name, _)| name).collect();
-    // A plain user's groups stay; inside they are nobody's.
-    let groups = if rootless { vec![65_534] } else { Vec::new() };
-    // JSON of numbers, texts, lists and maps is Python, too.
-    let want = json!({
-        "uid": plan.uid, "gid": plan.gid, "groups": groups, "hostname": plan.hostname,
-        "environment": environment, "rlimits": rlimits,
-        "oom_score_adj": policy.process.identity.oom_score_adj.value,
-        "landlock": u8::from(plan.landlock.is_some()),
-        "disk": workspace.size, "inodes": workspace.inodes,
-        "memory": leaf.memory, "pids": leaf.pids,
-    });
-    let code = format!("WANT = {want}\n{}", include_str!("../python/probe.py"));
-    Means { code, leaf, workspace }
-}
 
 /// The probe under way, and who waits for it.
 #[derive(Debug, Default)]
@@ -123,20 +59,22 @@ impl Probe {
             cpu_periods,
             cpu_throttled,
         });
-        let mut report = ProbeReport { text: stdout, counted, ..ProbeReport::default() };
+        let step = ended.failed_step.clone();
+        let mut report =
+            ProbeReport { text: stdout, counted, failed_step: step, ..ProbeReport::default() };
         report.failed = failed(&report);
-        if let Some(step) = &ended.failed_step {
-            report.problem = Some(refusal(step));
-            report.failed_step = Some(step.clone());
-        } else if report.failed.iter().any(|id| id == UNFINISHED) {
-            let status = ended.exit_code.or(ended.signal);
-            let (verdict, stderr) = (ended.verdict, stderr.trim());
-            report.problem = Some(format!(
-                "the probe did not end as it should: verdict {verdict:?}, status {status:?}, stderr {stderr:?}"
-            ));
-        } else if !report.failed.is_empty() {
-            report.problem = Some(format!("not as they should be: {}", report.failed.join(", ")));
-        }
+        report.problem = match &report.failed_step {
+            Some(FailedStep { step, errno }) => {
+                Some(format!("{step}: {}", io::Error::from_raw_os_error(*errno)))
+            }
+            None if report.failed.iter().any(|id| id == UNFINISHED) => {
+                let (verdict, status) = (ended.verdict, ended.exit_code.or(ended.signal));
+                let stderr = stderr.trim();
+                Some(format!("the probe ended early: {verdict:?}, {status:?}, stderr {stderr:?}"))
+            }
+            None if report.failed.is_empty() => None,
+            None => Some(format!("not as they should be: {}", report.failed.join(", "))),
+        };
         self.outcome = Some(report);
     }
 
@@ -158,11 +96,6 @@ impl Probe {
 pub fn not_started(problem: String) -> ProbeReport {
     let failed = vec![UNFINISHED.to_owned()];
     ProbeReport { failed, problem: Some(problem), ..ProbeReport::default() }
-}
-
-/// The step and what the kernel said.
-fn refusal(step: &FailedStep) -> String {
-    format!("{}: {}", step.step, std::io::Error::from_raw_os_error(step.errno))
 }
 
 /// Ids of what did not hold, whatever is missing among them.

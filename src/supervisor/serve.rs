@@ -259,8 +259,7 @@ impl Serving {
             self.start_probe(true);
             return Ok(());
         };
-        let next = "install primcs and primcs-supervisor from one package, and give both the same --policy";
-        self.refuse("start.one_package", problem.clone(), next, None);
+        self.refuse("start.one_package", problem.clone(), None);
         self.outbox.flush(self.server.as_fd())?;
         Err(ServeError::Protocol(problem))
     }
@@ -325,9 +324,8 @@ impl Serving {
             _ if !greeting => {}
             None => self.outbox.push(ToServer::Welcome(Box::new(self.welcome.clone())), vec![]),
             Some(problem) => {
-                let next = "`primcs doctor` says what each of these means and how to mend it";
                 let problem = format!("a first confined run failed: {problem}");
-                self.refuse("run.probe", problem, next, Some(report));
+                self.refuse("run.probe", problem, Some(report));
             }
         }
         for _ in 0..asked {
@@ -335,10 +333,10 @@ impl Serving {
         }
     }
 
-    fn refuse(&mut self, check: &str, problem: String, next: &str, probe: Option<&ProbeReport>) {
-        let (check, next) = (check.to_owned(), next.to_owned());
+    fn refuse(&mut self, check: &str, problem: String, probe: Option<&ProbeReport>) {
         let step = probe.and_then(|report| report.failed_step.clone());
-        let unable = Unable { check, problem, next, step, probe: probe.cloned() };
+        let (check, probe) = (check.to_owned(), probe.cloned());
+        let unable = Unable { check, problem, next: None, step, probe };
         self.outbox.push(ToServer::Unable(Box::new(unable)), vec![]);
     }
 

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod means;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ use crate::sys::{landlock, wait};
 use crate::trusted;
 use crate::wire::{InterpreterInfo, Welcome};
 pub use error::StartupError;
+pub use means::Means;
 
 /// A host on which runs can be confined.
 #[derive(Debug)]
@@ -87,8 +89,9 @@ pub fn ready(arguments: Vec<OsString>) -> Result<Ready, StartupError> {
         InterpreterInfo { path: facts.python.clone(), version: facts.version.clone() },
     );
     let timeout_ceiling = policy.limits.run.wall.ceiling;
-    let host = Host::start(policy, cgroups, leaf, workspace, setup)
-        .map_err(|failure| StartupError::Nursery { rootless, failure })?;
+    let probe = means::means(&policy, &setup.sandbox, &leaf, &workspace, rootless);
+    let host = Host::start(policy, cgroups, leaf, workspace, probe, setup)
+        .map_err(StartupError::Nursery)?;
     let welcome = Welcome {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         policy_digest: host.policy().digest.clone(),
@@ -199,11 +202,10 @@ fn enter_own_namespaces(rootless: bool) -> Result<(), StartupError> {
         write("/proc/self/uid_map", format!("0 {uid} 1"))?;
         write("/proc/self/gid_map", format!("0 {gid} 1"))?;
     }
-    unshare(CloneFlags::CLONE_NEWNS)
-        .map_err(|source| StartupError::MountNamespace { rootless, source })?;
+    unshare(CloneFlags::CLONE_NEWNS).map_err(StartupError::MountNamespace)?;
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(None::<&str>, "/", None::<&str>, private, None::<&str>)
-        .map_err(|source| StartupError::PrivateMounts { rootless, source })
+        .map_err(StartupError::PrivateMounts)
 }
 
 /// Removes what dead instances left, then makes ours.

@@ -87,8 +87,8 @@ pub struct Unable {
     pub check: String,
     /// What was tried and what the kernel said.
     pub problem: String,
-    /// One thing for the operator to do.
-    pub next: String,
+    /// What to do, where the supervisor knows more than the server's table of checks.
+    pub next: Option<String>,
     /// Set when the kernel refused a step.
     pub step: Option<FailedStep>,
     /// Set when the first confined run was not confined as it should be.

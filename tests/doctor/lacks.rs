@@ -211,5 +211,5 @@ fn a_core_handler_that_would_run_as_the_hosts_root_is_named_with_the_limit_to_ra
 #[test]
 fn a_policy_that_does_not_load_is_named() {
     let found = here(Build::Normal, "", &["--policy", "/no/such/policy"]);
-    found.fails_only_at("start.policy", &["policy"]);
+    found.fails_only_at("start.policy", &["exists", "may read it"]);
 }

@@ -77,7 +77,7 @@ fn without_a_wall_nothing_starts() {
         assert!(!finished.status.success(), "{subcommand}");
         assert!(finished.stdout.is_empty(), "{}", finished.stdout());
         let said = finished.stderr();
-        assert!(said.contains("wall.proc_masks") && said.contains("primcs doctor"), "{said}");
+        assert!(said.contains("wall.proc_masks") && said.contains("next: do not serve"), "{said}");
     }
 }
 

@@ -63,6 +63,8 @@ pub(super) fn fix(id: &str, step: &FailedStep, facts: &Facts) -> Option<String> 
             | "step.network",
             libc::EPERM | libc::EACCES,
         ) => refused(id, facts),
+        ("host.core_dumps", _) => checks::find("step.rlimits")?.fix,
+        ("host.landlock", _) => checks::find("step.landlock")?.fix,
         ("step.mount_proc", libc::EACCES) if facts.apparmor_restricts() => APPARMOR,
         (_, libc::ENOSPC) if id.starts_with("step.") => {
             "raise user.max_mnt_namespaces, user.max_pid_namespaces and user.max_user_namespaces \

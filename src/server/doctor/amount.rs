@@ -47,7 +47,7 @@ mod tests {
     fn amounts_are_no_raw_numbers() {
         assert_eq!(bytes(GIB), "1 GiB");
         assert_eq!(bytes(983_564_288), "938 MiB");
-        assert_eq!(bytes(GIB * 78 / 10), "7.7 GiB");
+        assert_eq!(bytes(GIB * 78 / 10), "7.8 GiB");
         assert_eq!(bytes(0), "0 MiB");
     }
 

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use caps::{CapSet, Capability};
@@ -74,8 +75,13 @@ impl Before {
         self.uid == 0
     }
 
-    /// Asks the kernel; opens no file.
-    pub(super) fn look() -> Self {
+    /// Asks the kernel, the first time; opens no file.
+    pub(super) fn look() -> &'static Self {
+        static FOUND: OnceLock<Before> = OnceLock::new();
+        FOUND.get_or_init(Self::ask)
+    }
+
+    fn ask() -> Self {
         let hard = |resource| getrlimit(resource).map_or(0, |(_, hard)| hard);
         let held = caps::read(None, CapSet::Effective).unwrap_or_default();
         let lacks = NEEDED.into_iter().filter(|one| !held.contains(one)).collect();

@@ -139,11 +139,7 @@ fn blame(finding: &mut Finding, facts: &Facts, outcome: &Outcome) {
             (probe.problem.clone().unwrap_or_default(), probe.failed_step.as_ref(), None)
         }
         Outcome::Refused(unable) => {
-            // What mends these stands in the table, in fewer words.
-            let in_table = ["start.interpreter", "start.copy"].contains(&unable.check.as_str());
-            let own = unable.check.starts_with("start.") || unable.check.starts_with("host.");
-            let next = own && !in_table;
-            (unable.problem.clone(), unable.step.as_ref(), next.then(|| unable.next.clone()))
+            (unable.problem.clone(), unable.step.as_ref(), unable.next.clone())
         }
     };
     finding.status = Status::Failed;
@@ -151,7 +147,7 @@ fn blame(finding: &mut Finding, facts: &Facts, outcome: &Outcome) {
         finding.fix = Some(advice::for_cgroups(&problem, facts));
     } else {
         let by_step = step.and_then(|step| advice::fix(finding.id, step, facts));
-        finding.fix = by_step.or(next).or(finding.fix.take());
+        finding.fix = next.or(by_step).or(finding.fix.take());
     }
     finding.seen = problem;
 }

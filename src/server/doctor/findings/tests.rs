@@ -1,9 +1,13 @@
+//! Findings of made-up hosts.
+#![forbid(unsafe_code)]
+
 use super::*;
 use crate::wire::FailedStep;
 
 fn refused(check: &str, step: Option<(&str, i32)>) -> Outcome {
     let step = step.map(|(step, errno)| FailedStep { step: step.to_owned(), errno });
-    let (check, problem, next) = (check.to_owned(), "said".to_owned(), "do this".to_owned());
+    let (check, problem) = (check.to_owned(), "said".to_owned());
+    let next = check.starts_with("start.").then(|| "do this".to_owned());
     Outcome::Refused(Unable { check, problem, next, step, probe: None })
 }
 
