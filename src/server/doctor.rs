@@ -88,7 +88,9 @@ fn show(as_json: bool, facts: &Facts, outcome: &Outcome) -> Result<ExitCode, Fai
 fn before_the_supervisor(error: HostError) -> Unable {
     let check = match &error {
         HostError::Start(_) => "start.programs",
-        HostError::Settings(_) | HostError::Log(_) => "start.settings",
+        HostError::Settings(_) | HostError::Log(_) | HostError::UnknownVariable { .. } => {
+            "start.settings"
+        }
         HostError::Policy(_) => "start.policy",
         HostError::Connect(ConnectError::Version { .. } | ConnectError::Policy { .. }) => {
             "start.one_package"

@@ -77,10 +77,13 @@ pub(crate) fn is_root() -> bool {
 }
 
 /// What doctor says on this host, as it is.
-pub(crate) fn here(build: Build, weakened: &str, arguments: &[&str]) -> Examined {
-    let mut command = primcs_as_it_is(build, "doctor");
-    command.args(arguments).env("PRIMCS_WEAKEN", weakened);
-    read(&mut command)
+pub(crate) fn here(arguments: &[&str]) -> Examined {
+    read(primcs_as_it_is(Build::Normal, "doctor").args(arguments))
+}
+
+/// The same without these barriers, and with the one that refuses to start then.
+pub(crate) fn without(barriers: &str) -> Examined {
+    read(primcs_as_it_is(Build::Weakened, "doctor").env("PRIMCS_WEAKEN", barriers))
 }
 
 /// What doctor says to root on a host with these changes (tests/doctor/launch.py lists them).

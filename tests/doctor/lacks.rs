@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::examine::{folder, here, is_root, plain_user_with, with};
 use super::support::aloud::not_tried;
-use super::support::programs::{Build, limits_are_hard};
+use super::support::programs::limits_are_hard;
 
 /// What Docker's default profile does to clone, for the flags of new namespaces.
 const NO_NEW_NAMESPACES: &str = "errno=56:1:0x7e020000";
@@ -18,7 +18,7 @@ const NO_LANDLOCK: &str = "errno=444:38";
 
 #[test]
 fn where_nothing_is_missing_every_check_passes() {
-    let found = here(Build::Normal, "", &[]);
+    let found = here(&[]);
     let (status, verdict) = if limits_are_hard() { (0, "confined") } else { (3, "soft_limits") };
     assert_eq!(found.status, status, "{:#}", found.report);
     assert_eq!(found.report["verdict"], verdict);
@@ -162,7 +162,7 @@ fn a_kernel_without_landlock_is_weaker_and_still_serves() {
 
 #[test]
 fn a_missing_interpreter_is_named_whether_asked_for_or_looked_for() {
-    let asked = here(Build::Normal, "", &["--python", "/no/such/python"]);
+    let asked = here(&["--python", "/no/such/python"]);
     asked.fails_only_at("start.interpreter", &["--python"]);
     assert!(asked.report["failure"].as_str().expect("text").contains("/no/such/python"));
     if is_root() {
@@ -178,7 +178,7 @@ fn a_state_directory_that_others_may_write_is_named_with_the_command_that_closes
     let open = folder("doctor-open-state");
     fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).expect("its mode");
     let path = open.to_str().expect("UTF-8");
-    let found = here(Build::Normal, "", &["--state-dir", path]);
+    let found = here(&["--state-dir", path]);
     found.fails_only_at("start.state_dir", &["chmod go-w", path]);
 }
 
@@ -210,6 +210,6 @@ fn a_core_handler_that_would_run_as_the_hosts_root_is_named_with_the_limit_to_ra
 
 #[test]
 fn a_policy_that_does_not_load_is_named() {
-    let found = here(Build::Normal, "", &["--policy", "/no/such/policy"]);
+    let found = here(&["--policy", "/no/such/policy"]);
     found.fails_only_at("start.policy", &["exists", "may read it"]);
 }

@@ -2,7 +2,7 @@
 //! `/readyz`. Programs built with the feature `weaken`, with the start's own gate in place.
 #![forbid(unsafe_code)]
 
-use super::examine::here;
+use super::examine::without;
 use super::support::aloud::not_tried;
 use super::support::http::Connection;
 use super::support::programs::{Build, finish, limits_are_hard, primcs};
@@ -53,7 +53,7 @@ fn a_missing_limit_is_named_by_the_kernels_own_count() {
 
 #[track_caller]
 fn is_named(barriers: &str, ids: &[&str]) {
-    let found = here(Build::Weakened, barriers, &[]);
+    let found = without(barriers);
     assert_eq!(found.status, 1, "without {barriers}: {:#}", found.report["failure"]);
     for id in ids {
         found.is_mended_by(id, "failed", &["do not serve here"]);

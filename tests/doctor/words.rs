@@ -15,7 +15,7 @@ fn the_page_of_all_checks_is_the_one_in_the_docs_and_lists_what_json_lists() {
     let page = text(&["--checks"]);
     let kept = fs::read_to_string(checkout().join("docs/doctor.md")).expect("docs/doctor.md");
     assert_eq!(page, kept, "`primcs doctor --checks >docs/doctor.md` writes it anew");
-    let report = here(Build::Normal, "", &[]).report;
+    let report = here(&[]).report;
     let checks = report["checks"].as_array().expect("checks");
     let ids: Vec<_> = checks.iter().filter_map(|check| check["id"].as_str()).collect();
     assert_eq!(page.matches("\n| `").count(), ids.len());
