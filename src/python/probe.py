@@ -94,7 +94,7 @@ def network():
     interfaces = [line.split(":")[0].strip() for line in open("/proc/self/net/dev") if ":" in line]
     others = [name for name in interfaces if name != "lo"]
     answer = refusal(lambda: _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM).connect(("192.0.2.1", 9)))
-    if others or answer not in REFUSED + ("ENETUNREACH",):
+    if others or answer not in REFUSED + ("ENETUNREACH", "EAFNOSUPPORT"):
         return f"interfaces {others}, connect {answer or 'succeeded'}"
 
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::examine::{folder, here, is_root, plain_user_with, with};
 use super::support::aloud::not_tried;
-use super::support::programs::limits_are_hard;
+use super::support::programs::{checkout, limits_are_hard};
 
 /// What Docker's default profile does to clone, for the flags of new namespaces.
 const NO_NEW_NAMESPACES: &str = "errno=56:1:0x7e020000";
@@ -212,4 +212,42 @@ fn a_core_handler_that_would_run_as_the_hosts_root_is_named_with_the_limit_to_ra
 fn a_policy_that_does_not_load_is_named() {
     let found = here(&["--policy", "/no/such/policy"]);
     found.fails_only_at("start.policy", &["exists", "may read it"]);
+}
+
+/// The probe tries only what every policy within the floor forbids.
+#[test]
+fn a_policy_that_is_stricter_than_ours_still_passes() {
+    let policy = folder("doctor-strict-policy");
+    let changes: [(&str, &[(&str, &str)]); 2] = [
+        (
+            "limits.toml",
+            &[
+                ("value = \"1GiB\"", "value = \"256MiB\""),
+                (
+                    "value = \"512MiB\", reason = \"workspace",
+                    "value = \"64MiB\", reason = \"workspace",
+                ),
+                ("value = \"128\"", "value = \"16\""),
+                ("resource = \"fsize\"", "resource = \"data\""),
+            ],
+        ),
+        (
+            "seccomp-run.toml",
+            &[
+                ("AF_UNIX | AF_INET | AF_INET6", "AF_UNIX"),
+                ("[\"mknod\", \"mknodat\"]", "[\"mknod\"]"),
+            ],
+        ),
+    ];
+    for (file, changes) in changes {
+        let mut text = fs::read_to_string(checkout().join("policy").join(file)).expect("a policy");
+        for (from, to) in changes {
+            assert!(text.contains(from), "{file} has no {from:?} any more");
+            text = text.replacen(from, to, 1);
+        }
+        fs::write(policy.join(file), text).expect("a file");
+    }
+    let found = here(&["--policy", policy.to_str().expect("UTF-8")]);
+    assert_eq!(found.report["failed"], serde_json::json!([]), "{:#}", found.report);
+    assert_eq!(found.status, if limits_are_hard() { 0 } else { 3 });
 }
