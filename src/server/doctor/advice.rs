@@ -133,7 +133,7 @@ pub(super) fn for_cgroups(said: &str, facts: &Facts) -> String {
     } else if facts.rootless && facts.systemd {
         "loginctl enable-linger $USER, log in again, then: systemd-run --user --scope -p Delegate=yes primcs serve"
     } else if facts.rootless {
-        "run primcs as root: sudo primcs serve; this host has no user manager that could delegate a cgroup to a plain user"
+        "run primcs as root: sudo primcs serve; no user manager runs here that could delegate a cgroup to a plain user (where one does: systemd-run --user --scope -p Delegate=yes primcs serve)"
     } else if facts.systemd {
         "systemd-run --scope -p Delegate=yes primcs serve, or a service with Delegate=yes"
     } else if facts.container.is_some() {
