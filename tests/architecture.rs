@@ -198,7 +198,8 @@ fn the_privileged_half_can_be_read_in_an_afternoon() {
     }
 }
 
-/// The room of a module; `supervisor::base` counts apart, `policy::explain` is the server's.
+/// The room of a module; `supervisor::base` counts apart, `policy::explain` and `policy::lint` are
+/// the server's.
 fn privileged_part(module: &[String]) -> String {
     let path = module.join("::");
     for part in ["supervisor::base", "supervisor::startup"] {
@@ -206,7 +207,8 @@ fn privileged_part(module: &[String]) -> String {
             return part.to_owned();
         }
     }
-    if path.starts_with("policy::explain") { "server".to_owned() } else { room(module) }
+    let of_server = ["policy::explain", "policy::lint"].iter().any(|part| path.starts_with(part));
+    if of_server { "server".to_owned() } else { room(module) }
 }
 
 /// Names of the crates that `cargo tree` lists for the supervisor.
