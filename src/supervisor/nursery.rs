@@ -15,6 +15,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
@@ -100,6 +101,13 @@ impl Nursery {
         self.pid
     }
 
+    /// Whether it has died: its end of the socket is closed before those it was given.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        let mut polled = [PollFd::new(self.socket.as_fd(), PollFlags::empty())];
+        poll(&mut polled, PollTimeout::ZERO).is_ok_and(|count| count > 0)
+    }
+
     /// Asks for one init that speaks on `control`, born in `cgroup`.
     pub fn spawn(&self, control: BorrowedFd<'_>, cgroup: Option<BorrowedFd<'_>>) -> io::Result<()> {
         let mut handed = vec![control];
@@ -142,6 +150,7 @@ fn settle(socket: &OwnedFd) -> Result<(SandboxPlan, Vec<seccompiler::BpfProgram>
         serde_json::from_slice(&text).map_err(io::Error::other).in_step("read setup")?;
 
     weaken::remove(&setup.sandbox.weakened);
+    weaken::is_now("nursery");
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     prctl::set_name(c"primcs-init").in_step("prctl PR_SET_NAME")?;
     if weaken::stands("oom_score") {
@@ -200,8 +209,10 @@ fn spawn_on_request(
         let mut handed = packet.descriptors.into_iter();
         let Some(control) = handed.next() else { return ExitCode::FAILURE };
         let cgroup = handed.next();
+        weaken::run_begins();
+        weaken::done("asked for init");
         match clone_init(cgroup.as_ref().map(AsFd::as_fd), weaken::stands("network")) {
-            Ok(Side::Parent(_)) => {}
+            Ok(Side::Parent(_)) => weaken::done("clone3"),
             Ok(Side::Child) => enter_run(control, plan, filter),
             Err(error) => report(
                 control.as_fd(),

@@ -102,7 +102,9 @@ impl Run {
         wall: Duration,
         host_id: u32,
     ) -> Result<Self, StepFailure> {
+        weaken::run_begins();
         let leaf = host.create_leaf(&id).map_err(|error| cgroup_failure(&error))?;
+        weaken::done("make leaf");
         // The spawner is asked last, so that a failure leaves no init behind.
         let asked = make_handover(host, host_id, code)
             .and_then(|handover| Ok((handover, ask_for_init(host, leaf.as_ref())?)));
@@ -113,7 +115,7 @@ impl Run {
                 limits: host.limits_in_force(leaf.as_ref(), wall),
                 host_id,
                 leaf,
-                control: Some(control),
+                control,
                 init: None,
                 state: State::Asked(handover),
                 deadline: Some(Instant::now() + HELLO_DEADLINE),
@@ -178,7 +180,26 @@ impl Run {
             Ok(packet) if !packet.bytes.is_empty() && !packet.truncated => self.hear(host, &packet),
             // Nothing yet, whatever `poll` seemed to say.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Outcome::Nothing,
+            // It died with the request in its hands.
+            _ if self.init.is_none() && host.nursery().is_gone() => {
+                self.control = None;
+                Outcome::Nothing
+            }
             _ => self.end(Cause::Vanished),
+        }
+    }
+
+    /// Asks the new spawner for what the dead one did not make. The deadline stays what it was.
+    pub fn ask_again(&mut self, host: &Host) -> Outcome {
+        if !matches!(self.state, State::Asked(_)) || self.control.is_some() {
+            return Outcome::Nothing;
+        }
+        match ask_for_init(host, self.leaf.as_ref()) {
+            Ok(control) => {
+                self.control = control;
+                Outcome::Nothing
+            }
+            Err(failure) => self.end(Cause::StepFailed(failure)),
         }
     }
 
@@ -194,11 +215,13 @@ impl Run {
                 if matches!(self.state, State::Asked(_)) && self.init.is_none() =>
             {
                 self.init = Some(Pid::from_raw(pid));
+                weaken::done("hear hello");
                 self.let_go(host).unwrap_or_else(|failure| self.end(Cause::StepFailed(failure)))
             }
             (Ok(FromInit::Failed(failure)), _) => self.end(Cause::StepFailed(failure)),
             (Ok(FromInit::Ended { exit_code, signal, cpu_ms }), _) => {
                 self.init_cpu_ms = cpu_ms;
+                weaken::done("hear the end");
                 self.end(Cause::Ended { exit_code, signal })
             }
             _ => self.end(Cause::Vanished),
@@ -212,6 +235,7 @@ impl Run {
         };
         if let Some(leaf) = &self.leaf {
             leaf.enter(init).map_err(|error| cgroup_failure(&error))?;
+            weaken::done("enter cgroup");
         }
         write_id_maps(init, host.plan(), self.host_id)?;
         let State::Asked(handover) = std::mem::replace(&mut self.state, State::Dying) else {
@@ -297,6 +321,7 @@ impl Run {
         };
         if weaken::stands("kill") || verdict != Verdict::Ok {
             self.kill();
+            weaken::done("kill");
         }
         // An init that has not said hello yet sees EOF instead of "go". The tmpfs goes with the run.
         self.control = None;
@@ -351,15 +376,20 @@ impl Run {
     }
 }
 
-/// Returns our end of the socket on which the init will say hello.
-fn ask_for_init(host: &Host, leaf: Option<&Leaf>) -> Result<OwnedFd, StepFailure> {
+/// Returns our end of the socket on which the init will say hello; none when the spawner is dead,
+/// which SIGCHLD is about to tell.
+fn ask_for_init(host: &Host, leaf: Option<&Leaf>) -> Result<Option<OwnedFd>, StepFailure> {
     let (control, theirs) = socket::pair().in_step("socketpair")?;
     socket::receive_credentials(control.as_fd()).in_step("setsockopt SO_PASSCRED")?;
     // Every clock of every run stands still while this process waits for one.
     descriptors::set_nonblocking(&control).in_step("fcntl")?;
-    host.nursery().spawn(theirs.as_fd(), leaf.and_then(Leaf::birth)).in_step("ask nursery")?;
+    let asked = host.nursery().spawn(theirs.as_fd(), leaf.and_then(Leaf::birth));
+    if asked.is_err() && host.nursery().is_gone() {
+        return Ok(None);
+    }
+    asked.in_step("ask nursery")?;
     // Theirs closes here, so that EOF means that the init is gone.
-    Ok(control)
+    Ok(Some(control))
 }
 
 fn make_handover(host: &Host, host_id: u32, code: &str) -> Result<Handover, StepFailure> {

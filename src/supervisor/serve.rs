@@ -354,6 +354,12 @@ impl Serving {
         }
     }
 
+    fn step_all(&mut self, event: impl Fn(&mut Run, &Host) -> Outcome) {
+        for index in 0..self.runs.len() {
+            self.step(index, &event);
+        }
+    }
+
     fn on_signals(&mut self) -> Result<(), ServeError> {
         while let Some(signal) = self.signals.read_signal().map_err(io::Error::from)? {
             if i32::try_from(signal.ssi_signo) != Ok(libc::SIGCHLD) {
@@ -372,7 +378,10 @@ impl Serving {
                         super::log(format_args!("ALARM: {DAMAGED}"));
                     }
                 }
-                Ok(Some(exit)) => reaped.push(exit.pid),
+                Ok(Some(exit)) => {
+                    reaped.push(exit.pid);
+                    crate::sandbox::weaken::done("reap");
+                }
                 Ok(None) => break,
                 Err(error) if error.raw_os_error() == Some(libc::ECHILD) => break,
                 Err(error) => return Err(error.into()),
@@ -381,7 +390,10 @@ impl Serving {
         self.clear_away(&reaped);
         if reaped.contains(&self.host.nursery().pid()) && !self.stopping {
             super::log(format_args!("the nursery died; starting another"));
+            // Those it had not made an init for learn of it while it is still the one they asked.
+            self.step_all(Run::on_control);
             self.host.restart_nursery()?;
+            self.step_all(Run::ask_again);
         }
         Ok(())
     }
@@ -401,6 +413,7 @@ impl Serving {
             let gone = run.is_gone(host, is_reaped);
             if gone {
                 ids.give_back(run.host_id());
+                crate::sandbox::weaken::done("remove leaf");
             }
             !gone
         });
@@ -409,9 +422,7 @@ impl Serving {
     /// Ends every run and waits, within bounds, until nothing of them is left.
     fn stop_all(&mut self) {
         self.integrity.stop();
-        for index in 0..self.runs.len() {
-            self.step(index, |run, _| run.end(Cause::Stopping));
-        }
+        self.step_all(|run, _| run.end(Cause::Stopping));
         // A server that is gone or does not read gets nothing; that is its own doing.
         let _ = self.outbox.flush(self.server.as_fd());
         let until = Instant::now() + STOPPING;
