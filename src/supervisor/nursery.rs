@@ -18,7 +18,7 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::prctl;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 use nix::unistd::{Gid, Pid, Uid, setgroups, setresgid, setresuid};
@@ -106,6 +106,12 @@ impl Nursery {
     pub fn is_gone(&self) -> bool {
         let mut polled = [PollFd::new(self.socket.as_fd(), PollFlags::empty())];
         poll(&mut polled, PollTimeout::ZERO).is_ok_and(|count| count > 0)
+    }
+
+    /// Ends one that no longer answers.
+    pub fn kill(&self) {
+        // It is our child and not reaped yet, so the pid is its own.
+        let _ = kill(self.pid, Signal::SIGKILL);
     }
 
     /// Asks for one init that speaks on `control`, born in `cgroup`.

@@ -286,12 +286,14 @@ impl Run {
     }
 
     /// Time is up.
-    pub fn on_deadline(&mut self) -> Outcome {
+    pub fn on_deadline(&mut self, host: &Host) -> Outcome {
         match self.state {
-            State::Asked(_) => self.end(Cause::StepFailed(StepFailure {
-                step: "wait for init".to_owned(),
-                errno: libc::ETIMEDOUT,
-            })),
+            State::Asked(_) => {
+                // Nobody is served by one that hangs; who else waits for it will ask the next.
+                host.nursery().kill();
+                let step = "wait for init".to_owned();
+                self.end(Cause::StepFailed(StepFailure { step, errno: libc::ETIMEDOUT }))
+            }
             State::Running { .. } => self.end(Cause::Timeout),
             State::Dying => Outcome::Nothing,
         }

@@ -143,7 +143,7 @@ impl Serving {
             let now = Instant::now();
             for index in 0..self.runs.len() {
                 if self.runs.get(index).and_then(Run::deadline).is_some_and(|due| due <= now) {
-                    self.step(index, |run, _| run.on_deadline());
+                    self.step(index, Run::on_deadline);
                 }
                 self.step(index, |run, host| run.watch_sockets(host, now));
             }
