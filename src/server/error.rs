@@ -107,7 +107,7 @@ impl CallError {
     pub(super) fn killed() -> Self {
         Self::new(
             "run.killed",
-            "the run was ended by the operator or because the server is stopping",
+            "the run was ended from outside: by the operator, by the host, or because the server is stopping",
             "Call again; the program itself was not at fault.",
         )
     }

@@ -66,14 +66,16 @@ impl Nursery {
         if weaken::stands("environment") {
             command.env_clear();
         }
-        let child = command
+        command
             .arg0(NAME)
             .current_dir("/")
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .in_step("start nursery")?;
+            .stderr(Stdio::inherit());
+        let child = command.spawn().in_step("start nursery")?;
+        // It still owns the nursery's end; while that is open here, a nursery that dies before it is
+        // ready would never be seen to.
+        drop(command);
         let pid = Pid::from_raw(i32::try_from(child.id()).unwrap_or(0));
         place(pid)?;
         let text = serde_json::to_vec(setup).map_err(io::Error::other).in_step("write setup")?;

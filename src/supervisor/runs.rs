@@ -90,6 +90,8 @@ pub enum Outcome {
     Started(Started, Vec<OwnedFd>),
     /// It is over.
     Ended(Box<Ended>),
+    /// It is over before anybody was told that it had started.
+    NeverStarted(Box<Ended>),
 }
 
 impl Run {
@@ -238,15 +240,17 @@ impl Run {
             weaken::done("enter cgroup");
         }
         write_id_maps(init, host.plan(), self.host_id)?;
-        let State::Asked(handover) = std::mem::replace(&mut self.state, State::Dying) else {
-            return Ok(Outcome::Nothing);
-        };
+        let State::Asked(handover) = &self.state else { return Ok(Outcome::Nothing) };
         let go = serde_json::to_vec(&ToInit::Go).map_err(io::Error::other).in_step("say go")?;
         let mut handed: Vec<_> = handover.writing.iter().map(AsFd::as_fd).collect();
         handed.push(handover.workspace.as_fd());
         socket::send_packet(control.as_fd(), &go, &handed).in_step("say go")?;
         let since = Instant::now();
-        self.state = State::Running { since };
+        // Only now: a run that could not be told to go still has its end to come.
+        let running = State::Running { since };
+        let State::Asked(handover) = std::mem::replace(&mut self.state, running) else {
+            return Ok(Outcome::Nothing);
+        };
         self.deadline = weaken::stands("wall_clock")
             .then(|| since + Duration::from_millis(self.limits.wall_ms));
         let started = Started {
@@ -302,11 +306,11 @@ impl Run {
     /// Decides the verdict, kills everything, and says how it went. The answer does not wait for
     /// the clearing away.
     pub fn end(&mut self, cause: Cause) -> Outcome {
-        let wall_ms = match self.state {
+        let (outcome, wall_ms): (fn(_) -> _, _) = match self.state {
             State::Dying => return Outcome::Nothing,
-            State::Asked(_) => 0,
+            State::Asked(_) => (Outcome::NeverStarted, 0),
             State::Running { since } => {
-                u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+                (Outcome::Ended, u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX))
             }
         };
         let oom_kills = self.leaf.as_ref().map_or(0, |leaf| leaf.oom_kills().unwrap_or(0));
@@ -329,7 +333,7 @@ impl Run {
         self.control = None;
         self.state = State::Dying;
         self.deadline = None;
-        Outcome::Ended(Box::new(Ended {
+        outcome(Box::new(Ended {
             request: self.asker.request(),
             run_id: self.id.clone(),
             verdict,

@@ -349,8 +349,19 @@ impl Serving {
                 log_failed_step(&ended);
                 self.outbox.push(ToServer::Ended(ended), vec![]);
             }
+            (Outcome::NeverStarted(ended), Asker::Server(request)) => {
+                log_failed_step(&ended);
+                let message = ended.failed_step.map_or_else(
+                    || "it died before it said hello".to_owned(),
+                    |failed| failed.step,
+                );
+                let refusal = Refusal::SandboxFailed { message };
+                self.outbox.push(ToServer::Refused { request, refusal }, vec![]);
+            }
             (Outcome::Started(_, pipes), Asker::Probe) => self.probe.listen(pipes),
-            (Outcome::Ended(ended), Asker::Probe) => self.probe.judge(&ended),
+            (Outcome::Ended(ended) | Outcome::NeverStarted(ended), Asker::Probe) => {
+                self.probe.judge(&ended);
+            }
         }
     }
 

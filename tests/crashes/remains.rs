@@ -188,3 +188,11 @@ impl Neighbour {
         assert_eq!(self.stream.answer().status(), "killed");
     }
 }
+
+/// Fails when a process of ours lives although no server of ours does.
+pub(crate) fn assert_no_strays(what: &str) {
+    let gone = eventually(AT_ONCE, || strays(&[]).is_empty());
+    let left: Vec<_> = strays(&[]).iter().map(Process::name).collect();
+    assert!(gone, "{what}: still alive: {left:?}");
+    bury();
+}
