@@ -15,7 +15,6 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
@@ -101,13 +100,6 @@ impl Nursery {
     #[must_use]
     pub const fn pid(&self) -> Pid {
         self.pid
-    }
-
-    /// Whether it has died: its end of the socket is closed before those it was given.
-    #[must_use]
-    pub fn is_gone(&self) -> bool {
-        let mut polled = [PollFd::new(self.socket.as_fd(), PollFlags::empty())];
-        poll(&mut polled, PollTimeout::ZERO).is_ok_and(|count| count > 0)
     }
 
     /// Ends one that no longer answers.

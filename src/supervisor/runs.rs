@@ -27,6 +27,9 @@ use crate::wire::{Ended, FailedStep, LimitsInForce, Started, Usage, Verdict};
 
 /// How long the kernel may take to make a run's namespaces.
 const HELLO_DEADLINE: Duration = Duration::from_secs(10);
+/// How much later than the end of an init that said nothing the spawner's death may be told, when
+/// that was the cause.
+const SILENCE: Duration = Duration::from_millis(100);
 
 /// One run.
 #[derive(Debug)]
@@ -79,6 +82,8 @@ struct Handover {
     workspace: OwnedFd,
     writing: Vec<OwnedFd>,
     reading: Vec<OwnedFd>,
+    /// When it is given up.
+    until: Instant,
 }
 
 /// What an event led to.
@@ -119,8 +124,8 @@ impl Run {
                 leaf,
                 control,
                 init: None,
+                deadline: Some(handover.until),
                 state: State::Asked(handover),
-                deadline: Some(Instant::now() + HELLO_DEADLINE),
                 init_cpu_ms: 0,
                 next_count: Instant::now(),
             }),
@@ -182,9 +187,10 @@ impl Run {
             Ok(packet) if !packet.bytes.is_empty() && !packet.truncated => self.hear(host, &packet),
             // Nothing yet, whatever `poll` seemed to say.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Outcome::Nothing,
-            // It died with the request in its hands.
-            _ if self.init.is_none() && host.nursery().is_gone() => {
+            // Perhaps the spawner has died with the request in its hands.
+            _ if self.init.is_none() => {
                 self.control = None;
+                self.deadline = Some(Instant::now() + SILENCE);
                 Outcome::Nothing
             }
             _ => self.end(Cause::Vanished),
@@ -193,12 +199,13 @@ impl Run {
 
     /// Asks the new spawner for what the dead one did not make. The deadline stays what it was.
     pub fn ask_again(&mut self, host: &Host) -> Outcome {
-        if !matches!(self.state, State::Asked(_)) || self.control.is_some() {
+        let (State::Asked(handover), None) = (&self.state, &self.control) else {
             return Outcome::Nothing;
-        }
+        };
         match ask_for_init(host, self.leaf.as_ref()) {
             Ok(control) => {
                 self.control = control;
+                self.deadline = Some(handover.until);
                 Outcome::Nothing
             }
             Err(failure) => self.end(Cause::StepFailed(failure)),
@@ -292,6 +299,10 @@ impl Run {
     /// Time is up.
     pub fn on_deadline(&mut self, host: &Host) -> Outcome {
         match self.state {
+            State::Asked(_) if self.control.is_none() => {
+                let step = "wait for init".to_owned();
+                self.end(Cause::StepFailed(StepFailure { step, errno: libc::ECONNRESET }))
+            }
             State::Asked(_) => {
                 // Nobody is served by one that hangs; who else waits for it will ask the next.
                 host.nursery().kill();
@@ -390,7 +401,9 @@ fn ask_for_init(host: &Host, leaf: Option<&Leaf>) -> Result<Option<OwnedFd>, Ste
     // Every clock of every run stands still while this process waits for one.
     descriptors::set_nonblocking(&control).in_step("fcntl")?;
     let asked = host.nursery().spawn(theirs.as_fd(), leaf.and_then(Leaf::birth));
-    if asked.is_err() && host.nursery().is_gone() {
+    if asked.as_ref().is_err_and(|error| {
+        matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+    }) {
         return Ok(None);
     }
     asked.in_step("ask nursery")?;
@@ -411,7 +424,8 @@ fn make_handover(host: &Host, host_id: u32, code: &str) -> Result<Handover, Step
         reading.push(read);
         writing.push(write);
     }
-    Ok(Handover { workspace, writing, reading })
+    let until = Instant::now() + HELLO_DEADLINE;
+    Ok(Handover { workspace, writing, reading, until })
 }
 
 fn write_id_maps(init: Pid, plan: &SandboxPlan, outside: u32) -> Result<(), StepFailure> {

@@ -21,7 +21,7 @@ fn assert_told(what: &str, failed: &Finished) {
 }
 
 fn die_after(who: &str, steps: &[&str], command: impl Fn() -> Command) {
-    for step in steps {
+    for (number, step) in steps.iter().enumerate() {
         let what = format!("{who} after {step}");
         let mounts = host_mounts();
         let fault = format!("crash:{who}/{step}#0");
@@ -29,6 +29,10 @@ fn die_after(who: &str, steps: &[&str], command: impl Fn() -> Command) {
         assert_told(&what, &failed);
         assert_no_strays(&what);
         assert_eq!(host_mounts(), mounts, "{what}");
+        // Each start that dies later has come past what the one before it left.
+        if number % 4 != 0 && number + 1 < steps.len() {
+            continue;
+        }
         let next = finish(&mut command(), "print('next')");
         assert_eq!(next.stdout(), "next\n", "{what}: {}", next.stderr());
     }
