@@ -34,8 +34,7 @@ mod tests {
     use super::support::server::Server;
 
     const CLIENTS: usize = 16;
-    /// Some of those whose client has left are still on their way out.
-    const PLACES: usize = 20;
+    const PLACES: usize = CLIENTS;
     const SAMPLE: Duration = Duration::from_secs(1);
 
     fn runs() -> u64 {

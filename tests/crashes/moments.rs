@@ -86,7 +86,9 @@ fn kill_a_half(of: &'static str, half: impl Fn(&Server) -> Process, judge: impl 
         times.add(took, scene.len());
         let status = server.wait();
         assert!(!status.success(), "{what}: the server looks healthy: {status}");
-        ends.iter().for_each(|end| judge(&what, end));
+        for end in &ends {
+            judge(&what, end);
+        }
         server = Server::start(&[]);
         scene.assert_removed(&what);
         assert_eq!(run(server.address, "print('next')").expect("ok").stdout(), "next\n", "{what}");
@@ -120,8 +122,7 @@ fn a_server_killed_at_any_moment_takes_everything_along_and_closes_its_connectio
 }
 
 /// Inits are the supervisor's children, as the nursery is.
-fn inits(server: &Server, supervisor: &Process, nursery: &Process) -> Vec<Process> {
-    let _ = server;
+fn inits(supervisor: &Process, nursery: &Process) -> Vec<Process> {
     descendants(supervisor.pid)
         .into_iter()
         .filter(|one| one.parent() == Some(supervisor.pid) && one != nursery)
@@ -154,7 +155,7 @@ fn kill_in_a_run(
             let_a_moment_pass(chance);
             let until = Instant::now() + Duration::from_secs(30);
             let (scene, victim) = loop {
-                let init = chance.pick(&inits(&server, &supervisor, &nursery));
+                let init = chance.pick(&inits(&supervisor, &nursery));
                 let found = init.and_then(|init| Some((Scene::of_run(&init), victim(&init)?)));
                 if let Some(found) = found {
                     break found;

@@ -13,7 +13,7 @@ use super::named::{INIT, NURSERY, PROGRAM, SUPERVISOR};
 use super::remains::{AT_ONCE, Scene, alone};
 use super::support::aloud::not_tried;
 use super::support::mcp::{Call, Era, run};
-use super::support::processes::{descendants, eventually, host_mounts};
+use super::support::processes::{Process, descendants, eventually, host_mounts};
 use super::support::programs::limits_are_hard;
 use super::support::server::Server;
 
@@ -34,8 +34,7 @@ fn steps_of_a_run() -> Vec<(&'static str, &'static str)> {
 /// Directories of runs beside that of the nursery.
 fn leaves(server: &Server) -> BTreeSet<PathBuf> {
     let supervisor = server.supervisor();
-    let groups =
-        descendants(supervisor.pid).iter().flat_map(|one| one.cgroups()).collect::<Vec<_>>();
+    let groups = descendants(supervisor.pid).iter().flat_map(Process::cgroups).collect::<Vec<_>>();
     let parents =
         groups.iter().filter(|group| group.ends_with("spawner")).filter_map(|g| g.parent());
     let found =
@@ -47,7 +46,7 @@ fn leaves(server: &Server) -> BTreeSet<PathBuf> {
 /// Nothing but the nursery is below the supervisor, and no directory of a run.
 fn assert_quiet(server: &Server, what: &str) {
     let supervisor = server.supervisor();
-    let live = || descendants(supervisor.pid).into_iter().filter(|one| one.lives()).count();
+    let live = || descendants(supervisor.pid).into_iter().filter(Process::lives).count();
     assert!(eventually(AT_ONCE, || live() == 1), "{what}: {:?}", descendants(supervisor.pid));
     assert!(eventually(AT_ONCE, || leaves(server).is_empty()), "{what}: {:?}", leaves(server));
 }

@@ -102,8 +102,8 @@ impl Call {
         let events = response.header("content-type").is_some_and(|kind| kind.contains("event"));
         let text = response.text()?;
         let answer = if events {
-            let data = text.lines().filter_map(|line| line.strip_prefix("data:"));
-            data.last().ok_or(io::ErrorKind::UnexpectedEof)?.to_owned()
+            let mut data = text.lines().filter_map(|line| line.strip_prefix("data:"));
+            data.next_back().ok_or(io::ErrorKind::UnexpectedEof)?.to_owned()
         } else {
             text
         };
