@@ -136,7 +136,7 @@ impl Counter {
         let host = i32::try_from(std::process::id()).expect("a pid");
         Counts {
             processes: whole(all.len()),
-            control_groups: self.groups.iter().map(|group| runs_in(group)).sum(),
+            control_groups: self.groups.iter().map(runs_in).sum(),
             network_namespaces: whole(
                 networks.iter().filter(|one| Some(*one) != self.own_network.as_ref()).count(),
             ),

@@ -145,7 +145,6 @@ pub(crate) const KINDS: &[Kind] = &[
         status: Some("timeout"),
         stdout: None,
         needs_limits: true,
-        ..PRINT
     },
     PRINT,
 ];
