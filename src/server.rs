@@ -1,7 +1,7 @@
 //! The unprivileged half: command line, MCP over HTTP and stdio, queue, output. Start at [`run`].
 //!
 //! ```text
-//! arguments -> host (start: split and drop; settings, policy; welcome) -> assemble (confine, runtime)
+//! fresh -> arguments -> host (start: split and drop; settings, policy; welcome) -> assemble (confine, runtime)
 //!   -> doors (serve, stdio) -> http | stdio -> mcp -> tool -> run -> supervisor_client
 //!   -> cli_run | doctor        output, live -> progress        result -> readable
 //! ```
@@ -18,6 +18,7 @@ mod doors;
 mod error;
 mod explain;
 mod first_screen;
+mod fresh;
 mod health;
 mod hints;
 mod host;
@@ -74,6 +75,13 @@ enum Failure {
 
 /// Does what the command line says; the exit status is for the shell.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    if let Err(error) = fresh::forget_the_starter() {
+        drop(writeln!(
+            io::stderr(),
+            "primcs: cannot start again with a clean environment: {error}"
+        ));
+        return ExitCode::FAILURE;
+    }
     let command = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments.command,
         Err(error) => {
@@ -125,6 +133,7 @@ fn next(failure: &Failure) -> Option<String> {
         | HostError::Start(_)
         | HostError::Settings(_)
         | HostError::Policy(_)
+        | HostError::UnknownVariable { .. }
         | HostError::Log(_) => None,
     }
 }

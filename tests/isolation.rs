@@ -55,6 +55,7 @@ attempts! {
     merge_its_pages_with_others
     mount_a_file_system
     mount_by_the_new_calls
+    mount_the_control_groups
     move_pages_between_files
     name_a_file_by_handle
     open_a_raw_socket
@@ -83,6 +84,7 @@ attempts! {
     use_a_descriptor_left_open
     use_a_rare_prctl
     widen_a_receive_buffer
+    write_memory_through_proc
     write_to_the_system
 }
 
@@ -97,3 +99,7 @@ mod barriers;
 #[cfg(test)]
 #[path = "isolation/views.rs"]
 mod views;
+
+#[cfg(test)]
+#[path = "isolation/ways_out.rs"]
+mod ways_out;

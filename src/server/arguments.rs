@@ -83,8 +83,8 @@ pub(super) struct RunArguments {
     #[arg(short = 'f', long = "file", value_name = "URL=PATH")]
     pub(super) files: Vec<String>,
     /// Seconds until the run is stopped
-    #[arg(long, value_name = "S")]
-    pub(super) timeout: Option<u64>,
+    #[arg(long, value_name = "S", value_parser = positive_seconds)]
+    pub(super) timeout: Option<f64>,
     /// Folder for artifacts (not available yet)
     #[arg(short = 'o', value_name = "DIR")]
     pub(super) output: Option<PathBuf>,
@@ -149,6 +149,11 @@ pub(super) enum ConfigCommand {
     },
     /// Print a file with every setting and its default
     Default,
+}
+
+fn positive_seconds(text: &str) -> Result<f64, &'static str> {
+    let seconds = text.parse().ok().filter(|seconds: &f64| seconds.is_finite() && *seconds > 0.0);
+    seconds.ok_or("it must be a number of seconds above 0, such as 2.5")
 }
 
 impl HostArguments {

@@ -129,7 +129,7 @@ struct Shown {
 async fn one_run(
     assembled: Assembled,
     code: String,
-    timeout: Option<u64>,
+    timeout: Option<f64>,
     style: Style,
 ) -> Result<Shown, RunError> {
     let Assembled { runner, rules, .. } = assembled;

@@ -40,7 +40,7 @@ pub(super) fn config(command: &ConfigCommand) -> Result<ExitCode, Failure> {
 }
 
 fn show(origin: bool, config: Option<&Path>, root: bool) -> Result<ExitCode, Failure> {
-    let environment = Settings::from_environment(host::environment).map_err(HostError::from)?;
+    let environment = host::environment_settings()?;
     let file = Settings::from_file(config, root, host::environment).map_err(HostError::from)?;
     let layers = [
         (Origin::Environment, environment.rows()),

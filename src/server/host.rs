@@ -2,6 +2,7 @@
 //! environment, split, drop, and only then files. All of it before there is a runtime.
 #![forbid(unsafe_code)]
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -41,6 +42,11 @@ pub(super) enum HostError {
     Start(#[from] StartError),
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    #[error(
+        "the environment variable {name} is no setting of PRIMCS; unset it or correct its name: \
+         `primcs config default` lists the settings, and PRIMCS_ with a name in capitals sets each"
+    )]
+    UnknownVariable { name: String },
     #[error(transparent)]
     Log(#[from] LogError),
     #[error(transparent)]
@@ -53,6 +59,37 @@ pub(super) enum HostError {
 pub(super) fn environment(name: &'static str) -> Option<OsString> {
     std::env::var_os(name)
 }
+
+/// The settings that the environment holds. A misspelt one is refused like an unknown key of the
+/// file: `PRIMCS_ALOWED_HOSTS` must not be a door that stays open without a word.
+pub(super) fn environment_settings() -> Result<Settings, HostError> {
+    let read = RefCell::new(vec!["PRIMCS_CONFIG"]);
+    let settings = Settings::from_environment(|name| {
+        read.borrow_mut().push(name);
+        environment(name)
+    })?;
+    let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
+    match unknown_variable(names, &read.into_inner()) {
+        Some(name) => Err(HostError::UnknownVariable { name }),
+        None => Ok(settings),
+    }
+}
+
+fn unknown_variable(mut names: impl Iterator<Item = String>, known: &[&str]) -> Option<String> {
+    // Those of the tests and of CI are not addressed to this program.
+    let others = ["PRIMCS_TEST_", "PRIMCS_CI_"];
+    names.find(|name| {
+        name.starts_with("PRIMCS_")
+            && !others.iter().any(|other| name.starts_with(other))
+            && !known.iter().chain(&TEST_VARIABLES).any(|known| known == name)
+    })
+}
+
+/// What builds with the feature `weaken` read besides.
+#[cfg(feature = "weaken")]
+const TEST_VARIABLES: [&str; 2] = ["PRIMCS_WEAKEN", "PRIMCS_PROVE"];
+#[cfg(not(feature = "weaken"))]
+const TEST_VARIABLES: [&str; 0] = [];
 
 /// Which file is read.
 pub(super) fn config_path(named: Option<&Path>, root: bool) -> Option<PathBuf> {
@@ -67,7 +104,7 @@ impl Host {
         config: Option<&Path>,
         usual: Usual,
     ) -> Result<Self, HostError> {
-        let given = flags.over(Settings::from_environment(environment)?).checked()?;
+        let given = flags.over(environment_settings()?).checked()?;
         let root = nix::unistd::geteuid().is_root();
         let split = start::split(&given, config)?;
         let settings = given.over(Settings::from_file(config, root, environment)?);
@@ -84,5 +121,19 @@ impl Host {
             tracing::info!(note, "about this host");
         }
         Ok(Connected { settings: self.settings, policy, welcome, socket, supervisor })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_variable_is_named_and_those_of_others_are_not() {
+        let unknown = |name: &str| unknown_variable([name.to_owned()].into_iter(), &["PRIMCS_LOG"]);
+        assert_eq!(unknown("PRIMCS_LOGS").as_deref(), Some("PRIMCS_LOGS"));
+        for fine in ["PRIMCS_LOG", "PRIMCS_TEST_URL", "PRIMCS_CI_CACHE", "PATH", "PORT"] {
+            assert_eq!(unknown(fine), None, "{fine}");
+        }
     }
 }

@@ -148,7 +148,8 @@ impl HttpDoor {
         let path = request.uri().path().to_owned();
         let mut response = match (path.as_str(), request.method()) {
             ("/mcp" | "/mcp/", &Method::OPTIONS) if origin.is_some() => pages::preflight(),
-            ("/mcp" | "/mcp/", _) => self.mcp(request).await,
+            ("/mcp" | "/mcp/", &Method::POST) => self.mcp(request).await,
+            ("/mcp" | "/mcp/", _) => pages::only_post(),
             ("/healthz", &Method::GET) => pages::text(StatusCode::OK, "ok\n"),
             ("/readyz", &Method::GET) => {
                 let probe = self.health.probe().await;

@@ -46,6 +46,15 @@ fn unknown_words_are_refused() {
 }
 
 #[test]
+fn a_misspelt_variable_is_refused_by_name() {
+    let mut command = Command::new(program(Build::Normal, "primcs"));
+    command.args(["config", "show"]).env("PRIMCS_ALOWED_HOSTS", "example.com");
+    let finished = finish(&mut command, "");
+    assert!(!finished.status.success());
+    assert!(finished.stderr().contains("PRIMCS_ALOWED_HOSTS"), "{}", finished.stderr());
+}
+
+#[test]
 fn doctor_says_that_this_host_can_confine_a_run() {
     let finished = finish(&mut primcs(Build::Normal, "doctor"), "");
     assert!(finished.status.success(), "{}{}", finished.stdout(), finished.stderr());

@@ -56,6 +56,15 @@ fn it_exits_with_124_when_time_is_over() {
 }
 
 #[test]
+fn a_timeout_may_have_a_fraction_and_is_refused_by_the_name_of_its_flag() {
+    exits(&["--timeout", "0.5", "-c", "import time\ntime.sleep(60)"], 124);
+    for wrong in ["0", "-1", "inf", "soon"] {
+        let refused = exits(&[&format!("--timeout={wrong}"), "-c", "pass"], 2);
+        assert!(refused.stderr().contains("--timeout"), "{}", refused.stderr());
+    }
+}
+
+#[test]
 fn it_exits_with_125_when_primcs_ended_the_program() {
     let flood = "while True:\n    print('y' * 65536)";
     let hungry = "everything = []\nwhile True:\n    everything.append(bytearray(1 << 26))";

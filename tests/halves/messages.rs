@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use primcs::policy::Policy;
 use primcs::wire::codec::MAX_MESSAGE;
-use primcs::wire::{CancelReason, ToServer, ToSupervisor, Verdict};
+use primcs::wire::{CancelReason, Refusal, ToServer, ToSupervisor, Verdict};
 use serde_json::json;
 
 use super::fake_server::{FakeServer, hello, hello_with};
@@ -147,6 +147,26 @@ fn more_time_than_policy_allows_is_not_granted() {
             assert_eq!(started.limits.wall_ms, welcome.timeout_ceiling_ms);
         }
         other => panic!("not started but {other:?}"),
+    }
+}
+
+/// The server checks this too; a server that is not itself any more may not.
+#[test]
+fn more_code_than_policy_allows_is_not_run() {
+    let most = Policy::embedded().expect("the policy").limits.call.code_characters.value;
+    let most = usize::try_from(most).expect("a short length");
+    let (mut fake, _) = FakeServer::greeted(&[]);
+    let padded = |length: usize| format!("{:<length$}", "print(1)");
+    assert_eq!(fake.verdict(&padded(most)), Verdict::Ok);
+    for code in [padded(most + 1), "print(1)\0".to_owned()] {
+        let request = fake.request(&code);
+        fake.send(&request);
+        match fake.receive() {
+            Some((ToServer::Refused { refusal: Refusal::Rejected { .. }, .. }, none)) => {
+                assert!(none.is_empty());
+            }
+            other => panic!("not rejected but {other:?}"),
+        }
     }
 }
 

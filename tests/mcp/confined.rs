@@ -3,9 +3,13 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::support::aloud::not_tried;
 use crate::support::mcp::run;
+use crate::support::processes::eventually;
 use crate::support::programs::{Build, finish, primcs, weaken};
 use crate::support::server::shared;
 
@@ -43,6 +47,35 @@ fn every_thread_of_the_server_is_without_privilege_and_filtered() {
         }
     }
     assert!((2..100).contains(&count), "{count} threads");
+}
+
+#[test]
+fn the_server_keeps_no_environment_and_no_descriptor_that_its_starter_had_for_others() {
+    // The shell leaves descriptor 9 open, as careless starters do.
+    let mut starter = Command::new("sh");
+    starter.args(["-c", r#"exec 9</etc/hostname; exec "$0" "$@""#]);
+    let server = primcs(Build::Normal, "stdio");
+    starter.arg(server.get_program()).args(server.get_args());
+    let own = server.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    starter.envs(own).env("AWS_SECRET_ACCESS_KEY", "key of the operator");
+    starter.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut server = starter.spawn().expect("a server");
+    let of = |name: &str| format!("/proc/{}/{name}", server.id());
+    let has_started = || fs::read(of("comm")).is_ok_and(|name| name == b"primcs\n");
+    let forgets = || {
+        let environment = fs::read(of("environ")).unwrap_or_default();
+        let there = !environment.is_empty() && !of_the_operator(&environment);
+        has_started() && there && !Path::new(&of("fd/9")).exists()
+    };
+    let forgotten = eventually(Duration::from_secs(20), forgets);
+    let environment = fs::read(of("environ")).map(|bytes| of_the_operator(&bytes));
+    drop(server.stdin.take());
+    server.wait().expect("its end");
+    assert!(forgotten, "the key is there: {environment:?}");
+}
+
+fn of_the_operator(environment: &[u8]) -> bool {
+    environment.windows(4).any(|four| four == b"AWS_")
 }
 
 /// What the server's own attempts met, with these barriers away.

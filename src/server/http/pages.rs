@@ -28,6 +28,15 @@ pub(super) fn turned_away(turned: Turned) -> Response<Body> {
     text(StatusCode::FORBIDDEN, words)
 }
 
+/// MCP clients try GET for a stream of their own and DELETE to end a session: there are neither, and
+/// 405 is what tells them. A person with a browser reads the text.
+pub(super) fn only_post() -> Response<Body> {
+    let words = "MCP is spoken here: POST JSON-RPC, or give this URL to an MCP client\n";
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, words);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+    response
+}
+
 /// For a page of an allowed origin; the guard has checked it.
 pub(super) fn preflight() -> Response<Body> {
     let mut response = text(StatusCode::NO_CONTENT, "");

@@ -1,0 +1,53 @@
+//! The first thing that this half does: it forgets what its starter had for others. A compromised
+//! server must find no key of the operator's cloud in its memory and no descriptor left open.
+//!
+//! Environment that a process was started with stays in its memory whatever it unsets, so it is
+//! executed once more without.
+#![forbid(unsafe_code)]
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use crate::sys::descriptors;
+
+/// What is read by us, by what we link (terminal width and colours), or by the supervisor.
+const KEPT: [&str; 16] = [
+    "PATH",
+    "HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_STATE_HOME",
+    "XDG_RUNTIME_DIR",
+    "PORT",
+    "JOURNAL_STREAM",
+    "TERM",
+    "COLUMNS",
+    "NO_COLOR",
+    "CLICOLOR",
+    "CLICOLOR_FORCE",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "RUST_BACKTRACE",
+];
+
+/// Returns when nothing else is left; otherwise this program starts again, under the same pid.
+pub(super) fn forget_the_starter() -> io::Result<()> {
+    // Nothing of ours is open yet.
+    descriptors::close_from(3)?;
+    let (kept, others): (Vec<_>, Vec<_>) = std::env::vars_os().partition(|(name, _)| is_kept(name));
+    if others.is_empty() {
+        return Ok(());
+    }
+    // By its name, so that it is listed under it, and not as `exe`.
+    let mut command = Command::new(std::fs::read_link("/proc/self/exe")?);
+    let mut arguments = std::env::args_os();
+    command.arg0(arguments.next().unwrap_or_else(|| OsString::from("primcs")));
+    Err(command.args(arguments).env_clear().envs(kept).exec())
+}
+
+/// Those of ours stay with their misspelt kin, which are refused by name.
+fn is_kept(name: &OsStr) -> bool {
+    name.to_str().is_some_and(|name| KEPT.contains(&name) || name.starts_with("PRIMCS_"))
+}
