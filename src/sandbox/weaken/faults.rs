@@ -51,19 +51,3 @@ fn die() -> ! {
     let _ = kill(Pid::this(), Signal::SIGKILL);
     crate::sys::signals::exit_now(137)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_fault_names_process_step_and_run() {
-        let here = ("init", 3);
-        assert!(is_here("init/setsid#3", here, "setsid"));
-        assert!(is_here("init/cover /proc/*#3", here, "cover /proc/keys"));
-        for other in ["init/setsid#2", "program/setsid#3", "init/set#3", "setsid#3", "init/setsid"]
-        {
-            assert!(!is_here(other, here, "setsid"), "{other}");
-        }
-    }
-}
