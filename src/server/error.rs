@@ -124,6 +124,14 @@ impl CallError {
         )
     }
 
+    pub(super) fn supervisor_silent() -> Self {
+        Self::new(
+            "sandbox.supervisor_silent",
+            "the supervisor did not answer in time; should it start the run after all, the run is stopped at once",
+            "Ask the operator to look at the supervisor (it may be stopped or starved) and to restart it.",
+        )
+    }
+
     pub(super) fn supervisor_gone() -> Self {
         Self::new(
             "sandbox.supervisor_gone",

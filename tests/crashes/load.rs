@@ -114,7 +114,9 @@ fn call_once(address: SocketAddr, chance: &mut Chance) -> End {
         }
     };
     let result = &answer["result"]["structuredContent"];
-    if result["status"] == status && result["stdout"] == stdout {
+    // On a busy machine its time may be up before Python is.
+    let is_right = result["stdout"] == stdout || (status == "timeout" && result["stdout"] == "");
+    if result["status"] == status && is_right {
         return End::Right;
     }
     End::Other(answer)

@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::load::assert_clear;
@@ -162,5 +164,28 @@ fn a_nursery_that_hangs_is_replaced_and_one_call_is_told() {
     let server = Server::faulty(&[format!("hang:nursery/asked for init#{FIRST_CALL}")]);
     let answer = run(server.address, "print(1)").expect("sandbox_failed");
     assert_clear(&answer.message);
+    assert_eq!(run(server.address, "print('next')").expect("ok").stdout(), "next\n");
+}
+
+#[test]
+fn a_supervisor_that_hangs_keeps_no_caller_waiting() {
+    let _alone = alone();
+    let server = Server::start(&[]);
+    let stop = |signal| {
+        let supervisor = Pid::from_raw(server.supervisor().pid);
+        kill(supervisor, signal).expect("signalling the supervisor");
+    };
+    let call = Call::new("import time\nprint('under way', flush=True)\ntime.sleep(600)").timeout(1);
+    let mut started = call.with_progress().stream(server.address, Era::Modern);
+    started.wait_for("under way");
+    stop(Signal::SIGSTOP);
+    let waiting = Call::new("print('not to be seen')").try_answer(server.address, Era::Legacy);
+    let lost = started.answer();
+    stop(Signal::SIGCONT);
+    assert_clear(&waiting.expect("an answer"));
+    // Its clock has been standing still with the supervisor's.
+    assert_eq!(lost.status(), "sandbox_failed");
+    assert_clear(&lost.message);
+    assert_quiet(&server, "after the supervisor goes on");
     assert_eq!(run(server.address, "print('next')").expect("ok").stdout(), "next\n");
 }

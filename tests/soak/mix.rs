@@ -96,7 +96,8 @@ pub(crate) const KINDS: &[Kind] = &[
         code: "import time\nprint('waiting', flush=True)\ntime.sleep(600)",
         timeout: Some(1),
         status: Some("timeout"),
-        stdout: Some("waiting\n"),
+        // On a busy machine its time is up before Python is.
+        stdout: None,
         ..PRINT
     },
     Kind {
