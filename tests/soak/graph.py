@@ -42,7 +42,7 @@ def main(source, target):
                    'stroke="#bbb"/>')
         out.append(f'<text x="{LEFT - 6}" y="{top + 10}" text-anchor="end">{highest:.0f}</text>')
         out.append(f'<text x="{LEFT - 6}" y="{top + HEIGHT}" text-anchor="end">0</text>')
-        legend = [f'<tspan>{html.escape(title)}: </tspan>']
+        legend = [f'<tspan>{html.escape(title)}; at the end:</tspan>']
         for name, colour in zip(names, COLOURS):
             points = []
             for begin in range(0, len(rows), stretch):
@@ -52,7 +52,7 @@ def main(source, target):
                 points.append(f"{x:.1f},{y:.1f}")
             points.append(f"{LEFT + WIDTH},{top + HEIGHT * (1 - last[name] / highest):.1f}")
             out.append(f'<polyline fill="none" stroke="{colour}" points="{" ".join(points)}"/>')
-            legend.append(f'<tspan fill="{colour}">{name} {last[name]:.0f} at the end  </tspan>')
+            legend.append(f'<tspan dx="12" fill="{colour}">{name} {last[name]:.0f}</tspan>')
         out.append(f'<text x="{LEFT}" y="{top - 5}">{"".join(legend)}</text>')
         out.append(f'<text x="{LEFT + WIDTH}" y="{top + HEIGHT + 14}" text-anchor="end">'
                    f'{most_runs:.0f} runs</text>')
