@@ -61,7 +61,8 @@ rootless:
 check: ## exactly what CI runs
 	@.ci/run
 
-policy: preflight ## check policy/ and write docs/policy.md anew
+policy: preflight ## check policy/, write policy/proofs.txt and docs/policy.md anew
+	PRIMCS_WRITE_PROOFS=1 $(CARGO) test --locked --quiet --test policy the_committed_table
 	$(CARGO) run --locked --quiet --bin primcs -- policy check policy
 	$(CARGO) run --locked --quiet --bin primcs -- policy explain >docs/policy.md
 

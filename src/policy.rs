@@ -9,6 +9,8 @@
 pub mod explain;
 pub mod floor;
 pub mod limits;
+#[cfg(feature = "server")]
+pub mod lint;
 pub mod mounts;
 pub mod process;
 pub mod quantity;

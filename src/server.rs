@@ -28,6 +28,7 @@ mod log;
 mod mcp;
 mod metrics;
 mod output;
+mod policy_check;
 mod policy_files;
 mod principal;
 mod printed;
@@ -69,6 +70,8 @@ enum Failure {
     Run(#[from] cli_run::RunError),
     #[error(transparent)]
     Explain(#[from] crate::policy::explain::UnknownName),
+    #[error(transparent)]
+    Check(#[from] policy_check::CheckError),
     #[error("cannot write")]
     Write(#[source] io::Error),
 }
@@ -121,6 +124,9 @@ fn told(failure: &Failure) -> String {
 
 fn next(failure: &Failure) -> Option<String> {
     use host::HostError;
+    if let Failure::Check(policy_check::CheckError::Trust(error)) = failure {
+        return Some(error.next());
+    }
     let Failure::Host(failure) = failure else { return None };
     match failure {
         HostError::Connect(supervisor_client::ConnectError::Unable { next, .. }) => {

@@ -198,8 +198,8 @@ fn the_privileged_half_can_be_read_in_an_afternoon() {
     }
 }
 
-/// The room of a module; `supervisor::base` counts apart, `policy::explain` is the server's, and
-/// faults are in no program that is shipped.
+/// The room of a module; `supervisor::base` counts apart, `policy::explain` and `policy::lint` are
+/// the server's, and faults are in no program that is shipped.
 fn privileged_part(module: &[String]) -> String {
     let path = module.join("::");
     for part in ["supervisor::base", "supervisor::startup"] {
@@ -207,11 +207,11 @@ fn privileged_part(module: &[String]) -> String {
             return part.to_owned();
         }
     }
-    match path.as_str() {
-        "sandbox::weaken::faults" => "tests".to_owned(),
-        path if path.starts_with("policy::explain") => "server".to_owned(),
-        _ => room(module),
+    if path == "sandbox::weaken::faults" {
+        return "tests".to_owned();
     }
+    let of_server = ["policy::explain", "policy::lint"].iter().any(|part| path.starts_with(part));
+    if of_server { "server".to_owned() } else { room(module) }
 }
 
 /// Names of the crates that `cargo tree` lists for the supervisor.

@@ -62,6 +62,7 @@ mod tests {
         new()
     }
 
+    /// proves: ending client
     #[test]
     fn a_client_that_leaves_ends_its_run_in_both_eras() {
         for era in Era::BOTH {
@@ -115,6 +116,7 @@ mod tests {
         (id, four(new))
     }
 
+    /// proves: ending client
     #[test]
     fn a_cancelled_notification_ends_the_run_over_stdio() {
         for era in Era::BOTH {
@@ -131,6 +133,7 @@ mod tests {
         }
     }
 
+    /// proves: ending server
     #[test]
     fn the_end_of_stdin_ends_runs_and_the_program() {
         for era in Era::BOTH {
@@ -174,6 +177,7 @@ mod tests {
         server
     }
 
+    /// proves: ending server; ending mounts
     #[test]
     fn sigterm_of_the_server_ends_everything() {
         let mut groups = BTreeSet::new();
@@ -196,12 +200,14 @@ mod tests {
         !own.cgroups().iter().any(|mine| mine.starts_with(group))
     }
 
+    /// proves: ending server; ending mounts
     #[test]
     fn kill_9_of_the_server_ends_everything() {
         let server = nothing_is_left_after(|server| server.signal(Signal::SIGKILL));
         assert!(!server.wait().success());
     }
 
+    /// proves: ending supervisor
     #[test]
     fn kill_9_of_the_supervisor_ends_everything_and_the_server_says_so() {
         let server = nothing_is_left_after(|server| {
@@ -211,6 +217,7 @@ mod tests {
         assert!(!server.wait().success(), "a server without its supervisor must not look healthy");
     }
 
+    /// proves: ending remains
     #[test]
     fn what_a_killed_supervisor_left_is_removed_at_the_next_start() {
         let mut groups = BTreeSet::new();

@@ -33,6 +33,7 @@ mod tests {
         })
     }
 
+    /// proves: neighbours answers
     #[test]
     fn many_runs_at_once_each_get_their_own_answer() {
         let code = |n| {
@@ -45,6 +46,7 @@ mod tests {
         }
     }
 
+    /// proves: neighbours answers
     #[test]
     fn run_ids_never_repeat() {
         let answers = at_once(shared(), 12, |_| "print(1)".to_owned());
@@ -83,6 +85,7 @@ mod tests {
         print(found)
     ";
 
+    /// proves: neighbours files; neighbours processes
     #[test]
     fn a_run_cannot_see_another_runs_files_sockets_or_processes() {
         let call = Call::new(NEIGHBOUR).with_progress();
@@ -97,6 +100,7 @@ mod tests {
         assert!(answer.stdout().contains("neighbour'"), "{}", answer.stdout());
     }
 
+    /// proves: neighbours files; ending mounts
     #[test]
     fn nothing_of_an_earlier_run_is_found() {
         let leaves = NEIGHBOUR.replace("time.sleep(20)", "");
@@ -106,6 +110,7 @@ mod tests {
         }
     }
 
+    /// proves: neighbours processes; process namespace pid
     #[test]
     fn a_run_that_signals_all_it_can_reach_harms_no_neighbour() {
         let call =
@@ -153,6 +158,7 @@ mod tests {
         ids
     }
 
+    /// proves: always ids
     #[test]
     fn live_runs_never_share_a_host_id() {
         if !nix::unistd::geteuid().is_root() {
@@ -198,6 +204,7 @@ mod tests {
         line.unwrap_or_else(|| panic!("no {name}: {text}")).parse().expect("a number")
     }
 
+    /// proves: limits call queue
     #[test]
     fn a_full_queue_says_busy_and_when_to_come_back() {
         let server = Server::start(&["--max-runs", "1"]);

@@ -47,6 +47,7 @@ attempts! {
     lower_its_core_limit
     lower_its_core_limit_the_old_way
     lower_its_oom_rank
+    make_a_device_node
     make_a_user_namespace
     make_a_user_namespace_by_clone
     make_a_user_namespace_by_clone3

@@ -67,6 +67,7 @@ mod tests {
         }
     }
 
+    /// proves: ending mounts
     #[test]
     fn thousands_of_runs_get_their_verdicts_and_leave_nothing() {
         let total = runs();

@@ -1,199 +1,130 @@
 //! The policy as text for people, made from the very value that is enforced.
 //!
-//! What is not listed comes first, since that is most of what a reader wants to know.
-//! `docs/policy.md` is this text; `make policy` writes it anew. Only the server half has it: nothing
-//! in the privileged half explains.
+//! What is not listed comes first, since that is most of what a reader wants to know. Each line says
+//! what is allowed, why, what happens beyond it, and which test proves it. `docs/policy.md` is this
+//! text; `make policy` writes it anew. Only the server half has it: nothing in the privileged half
+//! explains.
 #![forbid(unsafe_code)]
 
+mod always;
+mod ask;
 mod limits;
 mod mounts;
 mod process;
+mod proofs;
 mod seccomp;
+mod text;
 
 use super::Policy;
-use super::reason::Reason;
-use super::seccomp::Call;
-use seccomp::one_call;
 
-/// A name that `explain` knows nothing about.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{name:?} is nothing that the policy names; ask for {}, or for a system call (\"clone\"), a limit \
-     (\"memory.max\"), a path (\"/usr\"), a variable (\"HOME\") or a tool (\"git\")",
-    PARTS.map(|(part, _)| part).join(", ")
-)]
-pub struct UnknownName {
-    /// As asked for.
-    pub name: String,
-}
+pub use ask::UnknownName;
+pub use proofs::{means, table};
+pub use text::Entry;
+
+use proofs::Proofs;
+use text::{Item, Text};
 
 /// The whole policy, or one part of it, or what it says about one call, limit, path or other name.
 pub fn explain(policy: &Policy, name: Option<&str>) -> Result<String, UnknownName> {
-    let Some(name) = name else { return Ok(whole(policy)) };
-    if let Some((_, part)) = PARTS.iter().find(|(own, _)| *own == name) {
-        return Ok(part(policy).finish());
-    }
-    // A name may be both: `umask` is a call and a setting.
-    let mut found = Call::named(name).map_or_else(Text::default, |call| one_call(policy, call));
-    let settled = settled_by(name);
-    found.append(limits::explain(&policy.limits).about(settled));
-    found.append(process::explain(&policy.process).about(settled));
-    found.append(mounts::explain(&policy.mounts).about(settled));
-    if found.0.is_empty() { Err(UnknownName { name: name.to_owned() }) } else { Ok(found.finish()) }
+    let text = match name {
+        None => whole(policy),
+        Some(name) => ask::about(policy, name)?,
+    };
+    Ok(text.finish(Proofs::of_the_built_in_policy()))
 }
 
-/// The entry that decides over a name which the files need not write out.
-fn settled_by(name: &str) -> &str {
-    let is_capability = name.to_ascii_uppercase().parse::<caps::Capability>().is_ok();
-    if is_capability { "capabilities" } else { name }
+/// All that the policy decides, by the names that headers of tests use.
+#[must_use]
+pub fn entries(policy: &Policy) -> Vec<Entry> {
+    whole(policy).entries()
 }
 
-fn whole(policy: &Policy) -> String {
+fn whole(policy: &Policy) -> Text {
     let mut text = Text::default();
     text.heading(1, "What a run may do, and why");
     text.paragraph(&format!(
         "This text is printed by `primcs policy explain` from the policy in force, digest `{}`. \
-         Do not edit it; edit `policy/*.toml` and run `make policy`.",
+         Do not edit it; edit `policy/*.toml` and run `make policy`. A proof is a test of this \
+         repository, `cargo test --test FIRST SECOND` (`lib`: `cargo test --lib SECOND`); it is \
+         named only where the value is the built-in one, which the tests run.",
         policy.digest
     ));
-    text.heading(2, "Everything else");
-    text.item(
-        "a system call that no rule names",
-        &format!("fails with {}", policy.seccomp_run.otherwise.errno),
-        &policy.seccomp_run.otherwise.reason,
-    );
-    text.plain_item(
-        "a call of a foreign architecture (32-bit) ends the process; x32 numbers do not exist",
-    );
-    text.plain_item("a file, directory or program that is not listed is not there: the root of a run is built from nothing");
-    text.plain_item("an environment variable that is not listed is not set: nothing of the host's comes through");
-    text.plain_item("a limit without a ceiling cannot be changed by a call");
-    text.plain_item("there is no network, no capability, no device but the listed ones, and no way to make a namespace or a mount; no policy file can change that");
+    text.append(everything_else(policy));
     for (_, part) in PARTS {
         text.append(part(policy));
     }
-    text.finish()
+    text
 }
+
+/// What no line names.
+fn everything_else(policy: &Policy) -> Text {
+    let mut text = Text::default();
+    text.heading(2, "Everything else");
+    let [run, _] = seccomp::both(policy);
+    text.add(run.otherwise("a system call that no rule names", ""));
+    for (id, name, holds, reason) in REST {
+        text.add(Item::new(name, holds, reason, vec![Entry::wall(id, holds)]));
+    }
+    text
+}
+
+const REST: [(&str, &str, &str, &str); 6] = [
+    (
+        "seccomp-run architecture",
+        "a call of a foreign architecture (32-bit)",
+        "ends the process",
+        "its numbers mean other calls, so no rule here would hold for them",
+    ),
+    (
+        "seccomp-run x32",
+        "an `x32` number",
+        "fails as a call that no rule names",
+        "x32 numbers are a second name for every call",
+    ),
+    (
+        "mounts root",
+        "a file, directory or program that is not listed",
+        "is not there",
+        "the root of a run is built from nothing",
+    ),
+    (
+        "process environment",
+        "an environment variable that is not listed",
+        "is not set",
+        "nothing of the host's comes through",
+    ),
+    (
+        "limits ceiling",
+        "a limit without a ceiling",
+        "cannot be changed by a call",
+        "whoever sends code must not choose how much it gets",
+    ),
+    (
+        "process namespace network",
+        "`network`, beyond its own loopback,",
+        "is not there, and no setting gives it",
+        "code that nobody has read must not reach other machines, the host's own services or a cloud's metadata",
+    ),
+];
 
 type Part = fn(&Policy) -> Text;
 
-const PARTS: [(&str, Part); 5] = [
+const PARTS: [(&str, Part); 8] = [
+    ("ending", always::ending),
+    ("neighbours", always::neighbours),
+    ("always", always::always),
     ("limits", |policy| limits::explain(&policy.limits)),
     ("process", |policy| process::explain(&policy.process)),
     ("mounts", |policy| mounts::explain(&policy.mounts)),
     ("seccomp-run", |policy| {
-        seccomp::explain(&policy.seccomp_run, "System calls of a run (seccomp-run)")
+        let [run, _] = seccomp::both(policy);
+        run.explain("System calls of a run (seccomp-run)")
     }),
     ("seccomp-server", |policy| {
-        seccomp::explain(&policy.seccomp_server, "System calls of the server (seccomp-server)")
+        let [_, server] = seccomp::both(policy);
+        server.explain("System calls of the server (seccomp-server)")
     }),
 ];
-
-/// Text in the making, line by line: Markdown that reads well on a terminal too.
-#[derive(Debug, Default)]
-struct Text(Vec<Line>);
-
-#[derive(Debug)]
-enum Line {
-    Heading { level: usize, title: String },
-    Item { name: String, text: String },
-    Paragraph(String),
-}
-
-impl Text {
-    fn heading(&mut self, level: usize, title: &str) {
-        if !self.0.is_empty() {
-            self.paragraph("");
-        }
-        self.0.push(Line::Heading { level, title: title.to_owned() });
-    }
-
-    fn paragraph(&mut self, text: &str) {
-        self.0.push(Line::Paragraph(text.to_owned()));
-    }
-
-    fn item(&mut self, name: &str, value: &str, reason: &Reason) {
-        let space = if value.is_empty() { "" } else { " " };
-        let text = format!("- {name}{space}{value}: {reason}");
-        self.0.push(Line::Item { name: name.to_owned(), text });
-    }
-
-    fn plain_item(&mut self, text: &str) {
-        self.paragraph(&format!("- {text}"));
-    }
-
-    fn append(&mut self, mut part: Self) {
-        if part.0.is_empty() {
-            return;
-        }
-        if !self.0.is_empty() {
-            self.paragraph("");
-        }
-        self.0.append(&mut part.0);
-    }
-
-    /// The items of this name, each kind below its headings.
-    fn about(self, asked: &str) -> Self {
-        let (mut about, mut above) = (Self::default(), Vec::new());
-        for line in self.0 {
-            match line {
-                Line::Heading { level, title } => {
-                    above.retain(|(higher, _)| *higher < level);
-                    above.push((level, title));
-                }
-                Line::Item { name, text } if is_named(&name, asked) => {
-                    for (level, title) in above.drain(..) {
-                        about.heading(level, &title);
-                    }
-                    about.0.push(Line::Item { name, text });
-                }
-                Line::Item { .. } | Line::Paragraph(_) => {}
-            }
-        }
-        about
-    }
-
-    fn finish(self) -> String {
-        let lines = self.0.into_iter().map(|line| match line {
-            Line::Heading { level, title } => format!("{} {title}", "#".repeat(level)),
-            Line::Item { text, .. } | Line::Paragraph(text) => text,
-        });
-        lines.collect::<Vec<_>>().join("\n") + "\n"
-    }
-}
-
-/// An item is named by all it says in code type, and by its parts: `tmpfs size` is `tmpfs.size`,
-/// `rlimit nofile` also `nofile`, `HOME=/home/run` also `HOME`.
-fn is_named(item: &str, asked: &str) -> bool {
-    // Every second piece stands between backticks.
-    item.split('`').skip(1).step_by(2).any(|name| {
-        let variable = name.split_once('=').map(|(variable, _)| variable);
-        name == asked
-            || name.replace(' ', ".") == asked
-            || name.split(' ').any(|word| word == asked)
-            || variable == Some(asked)
-    })
-}
-
-/// Names in code type, separated by spaces.
-fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" ")
-}
-
-/// The words of a list of flags, as the policy file writes them.
-fn words<T: std::fmt::Debug>(items: &[T]) -> String {
-    let word = |item: &T| {
-        let mut word = String::new();
-        for letter in format!("{item:?}").chars() {
-            if letter.is_uppercase() && !word.is_empty() {
-                word.push('_');
-            }
-            word.extend(letter.to_lowercase());
-        }
-        word
-    };
-    items.iter().map(word).collect::<Vec<_>>().join(", ")
-}
 
 #[cfg(test)]
 mod tests;

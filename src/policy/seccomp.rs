@@ -15,7 +15,7 @@ use std::fmt;
 use super::reason::Reason;
 
 pub use calls::Call;
-pub use clause::Clause;
+pub use clause::{Argument, Clause, Test, Width};
 pub use compile::{CompileError, Program};
 pub use constants::Errno;
 pub use text::FilterText;

@@ -10,6 +10,7 @@ use crate::settings::{self, DEFAULT_LISTEN, Origin, ResultSettings, Settings};
 use super::Failure;
 use super::arguments::{ConfigCommand, PolicyCommand};
 use super::host::{self, HostError};
+use super::policy_check;
 use super::policy_files;
 use super::printed;
 
@@ -20,8 +21,10 @@ pub(super) fn policy(command: &PolicyCommand) -> Result<ExitCode, Failure> {
             print(&policy::explain(&policy, name.as_deref())?)
         }
         PolicyCommand::Check { dir } => {
-            let policy = policy_files::load(Some(dir)).map_err(HostError::from)?;
-            print(&format!("ok, digest {}\n", policy.digest))
+            let report = policy_check::check(dir)?;
+            print(&report.text)?;
+            report.outcome?;
+            Ok(ExitCode::SUCCESS)
         }
     }
 }

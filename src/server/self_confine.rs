@@ -174,6 +174,7 @@ mod tests {
         opened.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
     }
 
+    /// proves: process server.landlock; process server.landlock /proc/self/task
     #[test]
     fn the_server_may_open_what_the_policy_says_and_nothing_else() {
         const ELSEWHERE: &str = env!("CARGO_MANIFEST_DIR");

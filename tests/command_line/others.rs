@@ -150,6 +150,7 @@ fn policy_check_takes_a_good_folder_and_names_what_is_wrong_in_a_bad_one() {
     assert!(!bare(&["policy", "check", unknown.to_str().expect("UTF-8")]).status.success());
 }
 
+/// proves: always trust
 #[test]
 fn a_policy_that_others_may_write_is_refused() {
     use std::os::unix::fs::PermissionsExt;

@@ -63,6 +63,7 @@ impl Watched {
     }
 }
 
+/// proves: limits host `copy_check`; mounts base
 #[test]
 fn a_changed_copy_ends_admission_and_the_next_start_makes_it_again() {
     let watched = Watched::new();

@@ -37,6 +37,7 @@ fn run() -> ToSupervisor {
     })
 }
 
+/// proves: always supervisor
 #[test]
 fn an_o_path_of_a_root_file_is_refused() {
     refused(&run(), &[opened("/etc/shadow", OFlag::O_PATH).as_fd()]);
@@ -66,6 +67,7 @@ fn a_pipe_and_a_socket_are_refused() {
     refused(&run(), &[one.as_fd(), other.as_fd()]);
 }
 
+/// proves: always supervisor
 #[test]
 fn descriptors_beside_other_messages_are_refused() {
     let file = File::open("/dev/null").expect("/dev/null");

@@ -49,6 +49,7 @@ fn another_version_is_refused() {
     refused_before_hello(&bytes(&hello_with("0.0.1-other", &digest)));
 }
 
+/// proves: always trust
 #[test]
 fn another_policy_is_refused() {
     refused_before_hello(&bytes(&hello_with(env!("CARGO_PKG_VERSION"), &"0".repeat(64))));
@@ -125,6 +126,7 @@ fn messages_with_wrong_fields_are_refused() {
     }
 }
 
+/// proves: always supervisor
 #[test]
 fn oversized_messages_are_refused() {
     let mut request = serde_json::to_vec(&json!({
@@ -136,6 +138,7 @@ fn oversized_messages_are_refused() {
     refused_after_hello("one byte too long", &request);
 }
 
+/// proves: limits wall ceiling; always supervisor
 #[test]
 fn more_time_than_policy_allows_is_not_granted() {
     let (mut fake, welcome) = FakeServer::greeted(&[]);
@@ -189,6 +192,7 @@ fn cancelling_runs_that_do_not_exist_does_nothing() {
     assert_gone(&processes, Duration::from_secs(1));
 }
 
+/// proves: always supervisor
 #[test]
 fn the_server_cannot_choose_a_verdict_but_its_reason_of_a_cancel() {
     let (mut fake, _) = FakeServer::greeted(&[]);
@@ -206,6 +210,7 @@ fn the_server_cannot_choose_a_verdict_but_its_reason_of_a_cancel() {
     }
 }
 
+/// proves: ending server
 #[test]
 fn a_server_that_dies_takes_its_runs_along() {
     let (mut fake, _) = FakeServer::greeted(&[]);

@@ -1,4 +1,4 @@
-# proves: seccomp-run otherwise ENOSYS (io_uring_setup)
+# proves: seccomp-run deny io_uring_setup
 # stopped by: seccomp:io_uring_setup
 # Work handed to a ring passes no filter.
 result = call(425, 4, ctypes.create_string_buffer(256))

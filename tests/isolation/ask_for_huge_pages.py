@@ -1,4 +1,4 @@
-# proves: seccomp-run mmap MAP_HUGETLB
+# proves: seccomp-run allow mmap flags
 # stopped by: seccomp:mmap
 # Huge pages are a pool of the host's outside memory.max. A size that does not exist is EINVAL
 # for the kernel and ENOMEM for us.

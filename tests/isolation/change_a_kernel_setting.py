@@ -1,4 +1,4 @@
-# proves: mounts /proc/sys ro
+# proves: mounts proc ro; mounts proc cover
 # stopped by: proc_read_only + proc_masks + capabilities + landlock
 # net/ settings belong to the network namespace, so its owner may write them when /proc lets it.
 try:

@@ -1,4 +1,4 @@
-# proves: seccomp-run allow socket when protocol is 0, TCP or UDP
+# proves: seccomp-run allow socket protocol
 # stopped by: seccomp:socket
 # 250 is no protocol: the kernel says EPROTONOSUPPORT, ours EAFNOSUPPORT. SCTP, DCCP, MPTCP and
 # L2TP are reached the same way where they are built in.

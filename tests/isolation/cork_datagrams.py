@@ -1,4 +1,4 @@
-# proves: seccomp-run sendto MSG_MORE
+# proves: seccomp-run allow sendto flags
 # stopped by: seccomp:sendto
 # Data corked with MSG_MORE is memory that no cgroup is charged for (6 GB of a host in 27 seconds).
 MSG_MORE = 0x8000

@@ -1,4 +1,4 @@
-# proves: seccomp-run deny mount; mounts /proc ro
+# proves: seccomp-run deny mount; mounts proc ro
 # stopped by: seccomp:mount + capabilities + landlock
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND = 2, 4, 8, 32, 4096
 flags = MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_REMOUNT | MS_BIND

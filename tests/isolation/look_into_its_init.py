@@ -1,4 +1,4 @@
-# proves: the init is not dumpable
+# proves: always init
 # stopped by: dumpable + landlock
 # Its memory, root and descriptors would be a way to the socket that it reports on.
 answers = {}

@@ -1,4 +1,4 @@
-# proves: seccomp-run deny prlimit64 of RLIMIT_CORE
+# proves: seccomp-run allow prlimit64 resource; seccomp-run allow prlimit64 new_limit
 # stopped by: seccomp:prlimit64
 # With a limit of 0 the kernel starts a piped core handler, as root of the host; with 1 it does not.
 import struct

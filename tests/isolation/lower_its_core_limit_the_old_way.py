@@ -1,4 +1,4 @@
-# proves: seccomp-run deny setrlimit
+# proves: seccomp-run allow setrlimit resource
 # stopped by: seccomp:setrlimit
 import struct
 RLIMIT_CORE = 4

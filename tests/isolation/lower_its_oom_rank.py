@@ -1,4 +1,4 @@
-# proves: mounts /proc ro
+# proves: mounts proc ro; process identity oom_score_adj; process landlock /proc
 # stopped by: proc_read_only + landlock
 # Where the host's root lacks CAP_SYS_RESOURCE the kernel itself lets a run lower it again. Where
 # it refuses, it refuses the write (EACCES) and not the open, which is then past both walls.

@@ -1,4 +1,4 @@
-# proves: seccomp-run allow clone when flags has no namespace
+# proves: seccomp-run allow clone flags
 # stopped by: seccomp:clone
 NEWUSER, SIGCHLD = 0x10000000, 17
 result = call(56, NEWUSER | SIGCHLD, 0, 0, 0, 0)

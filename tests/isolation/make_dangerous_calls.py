@@ -1,4 +1,4 @@
-# proves: seccomp-run deny (the known dangerous calls)
+# proves: seccomp-run otherwise; seccomp-run deny bpf; seccomp-run deny clock_settime; seccomp-run deny fanotify_init; seccomp-run deny io_uring_enter; seccomp-run deny io_uring_register; seccomp-run deny kcmp; seccomp-run deny keyctl; seccomp-run deny landlock_create_ruleset; seccomp-run deny mlockall; seccomp-run deny modify_ldt; seccomp-run deny mount; seccomp-run deny mount_setattr; seccomp-run deny pidfd_getfd; seccomp-run deny process_madvise; seccomp-run deny process_vm_writev; seccomp-run deny ptrace; seccomp-run deny request_key; seccomp-run deny set_mempolicy; seccomp-run deny umount2; seccomp-run deny unshare
 # stopped by: seccomp
 # Each with arguments that the kernel refuses with another errno than ours, so that its answer shows
 # that it was asked. Calls that it would refuse with EPERM too are held by src/policy's own test.

@@ -1,4 +1,4 @@
-# proves: seccomp-run madvise MADV_MERGEABLE
+# proves: seccomp-run allow madvise advice
 # stopped by: seccomp:madvise
 # Merged pages tell by their timing what a neighbour has in memory. Address 1 is not aligned, which
 # the kernel says with EINVAL as we do, so a real page it is.

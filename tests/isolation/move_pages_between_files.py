@@ -1,4 +1,4 @@
-# proves: seccomp-run deny splice, tee, vmsplice, sendfile, copy_file_range
+# proves: seccomp-run deny splice; seccomp-run deny tee; seccomp-run deny vmsplice; seccomp-run deny sendfile; seccomp-run deny copy_file_range
 # stopped by: seccomp:splice + seccomp:tee + seccomp:vmsplice + seccomp:sendfile + seccomp:copy_file_range
 # A closed descriptor: the kernel says EBADF.
 answers = {

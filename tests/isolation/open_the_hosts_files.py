@@ -1,4 +1,4 @@
-# proves: the root is built from nothing; process descriptors closed
+# proves: mounts root; always descriptors
 # stopped by: descriptors + landlock
 # By name from the root, and by every directory descriptor that came along (runc 2024-21626).
 roots = ["/"]

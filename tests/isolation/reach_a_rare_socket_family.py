@@ -1,4 +1,4 @@
-# proves: seccomp-run allow socket when domain is UNIX, INET or INET6
+# proves: seccomp-run allow socket domain
 # stopped by: seccomp:socket
 # The type is one that does not exist: the kernel says EINVAL before it looks for the family, so
 # this works alike whether the family is built in or not. Ours says EAFNOSUPPORT.

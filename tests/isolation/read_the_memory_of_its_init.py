@@ -1,4 +1,4 @@
-# proves: seccomp-run deny process_vm_readv; the init is not dumpable
+# proves: seccomp-run deny process_vm_readv; always init
 # stopped by: seccomp:process_vm_readv + dumpable + landlock
 # Address 16 is never mapped: EFAULT says that the permission was given.
 import struct

@@ -1,4 +1,4 @@
-# proves: process keyring
+# proves: process privilege new_session_keyring; seccomp-run deny keyctl
 # stopped by: keyring + seccomp:keyctl
 # Keyrings are in no namespace. A session keyring made for the run is its own and called _ses; any
 # other is somebody else's, readable or not.

@@ -1,4 +1,4 @@
-# proves: foreign architectures killed
+# proves: seccomp-run architecture
 # stopped by: seccomp
 # `int 0x80` enters the kernel with the i386 numbers, where 20 is getpid. In a child, which dies.
 import mmap

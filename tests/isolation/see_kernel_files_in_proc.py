@@ -1,4 +1,4 @@
-# proves: mounts proc shows an allow list
+# proves: mounts proc cover
 # stopped by: proc_masks
 # Each of these is a regular file when the kernel shows it and a device or nothing when masked.
 # What a reader finds there is then up to file modes alone: /proc/cmdline is the host's for all.

@@ -1,4 +1,4 @@
-# proves: seccomp-run sendto MSG_ZEROCOPY
+# proves: seccomp-run allow sendto flags
 # stopped by: seccomp:sendto
 # Pages of files in socket buffers are the last step of the page-cache bugs of 2026.
 MSG_ZEROCOPY = 0x4000000

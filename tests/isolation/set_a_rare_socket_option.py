@@ -1,4 +1,4 @@
-# proves: seccomp-run allow setsockopt by level and option
+# proves: seccomp-run allow setsockopt level; seccomp-run allow setsockopt optname
 # stopped by: seccomp:setsockopt
 # A value at address 0: the kernel says EFAULT or EPERM, and ours ENOPROTOOPT.
 options = dict(ATTACH_FILTER=(1, 26), ATTACH_BPF=(1, 50), ZEROCOPY=(1, 60), ATTACH_REUSEPORT=(1, 51),

@@ -1,4 +1,4 @@
-# proves: mounts /usr from the private copy
+# proves: mounts base
 # stopped by: private_copy
 # A cached page of the host's libc, changed by a kernel bug (Copy Fail, Dirty Frag, 2026), is the
 # libc of the host's root. HOST["inodes"] are those of the host's own system.

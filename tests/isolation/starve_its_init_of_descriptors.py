@@ -1,4 +1,4 @@
-# proves: seccomp-run allow prlimit64 when pid is 0
+# proves: seccomp-run allow prlimit64 pid
 # stopped by: seccomp:prlimit64
 # Same id, so the kernel would let the program set limits of the init that reports on it.
 import struct

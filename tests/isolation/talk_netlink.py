@@ -1,4 +1,4 @@
-# proves: seccomp-run allow socket when domain is UNIX, INET or INET6
+# proves: seccomp-run allow socket domain
 # stopped by: seccomp:socket
 # nf_tables and XFRM, a steady source of kernel bugs, are spoken to over netlink.
 NETLINK_ROUTE = 0

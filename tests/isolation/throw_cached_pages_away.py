@@ -1,4 +1,4 @@
-# proves: seccomp-run fadvise64 POSIX_FADV_DONTNEED
+# proves: seccomp-run allow fadvise64 advice
 # stopped by: seccomp:fadvise64
 # One run emptied 3,404 pages that others shared. Ours succeeds without looking, even for a
 # descriptor that is not open; the kernel would say EBADF.

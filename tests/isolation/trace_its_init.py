@@ -1,4 +1,4 @@
-# proves: seccomp-run deny ptrace; the init is not dumpable
+# proves: seccomp-run deny ptrace; always init
 # stopped by: seccomp:ptrace + dumpable + landlock
 # The init reports how the program ended; who writes its memory writes the report.
 PTRACE_SEIZE = 0x4206

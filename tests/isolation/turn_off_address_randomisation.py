@@ -1,4 +1,4 @@
-# proves: seccomp-run personality
+# proves: seccomp-run allow personality persona
 # stopped by: seccomp:personality
 ADDR_NO_RANDOMIZE = 0x40000
 result = call(135, ADDR_NO_RANDOMIZE)

@@ -1,4 +1,4 @@
-# proves: seccomp-run ioctl
+# proves: seccomp-run allow ioctl request
 # stopped by: seccomp:ioctl
 # TIOCSTI types into the terminal of whoever started us (CVE-2017-5226), also with high bits set,
 # which the kernel drops. The answer for a descriptor that is not open is EBADF.

@@ -1,4 +1,4 @@
-# proves: seccomp-run deny umount2
+# proves: seccomp-run deny umount2; mounts proc cover
 # stopped by: seccomp:umount2 + capabilities + landlock
 # The masks over /proc belong to the run's own mount namespace; only "no capability" and the
 # filter keep them in place (security: the walls that are not inherited locked).

@@ -1,4 +1,4 @@
-# proves: descriptors closed before the first byte of the user
+# proves: always descriptors
 # stopped by: descriptors
 # The three standard ones, and the one /proc is being read with; the runner's result pipe is a
 # pipe. Anything else came from outside.

@@ -1,4 +1,4 @@
-# proves: seccomp-run allow prctl by option
+# proves: seccomp-run allow prctl option
 # stopped by: seccomp:prctl
 # PR_SET_SECCOMP with an unknown mode, PR_MCE_KILL with an unknown word, and no option at all: the
 # kernel says EINVAL to each.

@@ -16,6 +16,7 @@ fn lines(code: &str) -> Vec<String> {
     answer.stdout().lines().map(str::to_owned).collect()
 }
 
+/// proves: process namespace user; process identity uid; process identity gid
 #[test]
 fn a_run_has_one_ordinary_id_and_no_groups() {
     let map = lines(
@@ -31,6 +32,7 @@ fn a_run_has_one_ordinary_id_and_no_groups() {
 
 /// The map in a run names an id of the supervisor's user namespace, which is the host's own only
 /// where the supervisor is root; this asks the host.
+/// proves: process namespace user; always ids
 #[test]
 fn a_run_is_not_root_of_the_host() {
     let supervisor = server::shared().supervisor();
@@ -52,6 +54,7 @@ fn a_run_is_not_root_of_the_host() {
     }
 }
 
+/// proves: process namespace cgroup
 #[test]
 fn a_run_is_at_the_root_of_its_control_groups() {
     for line in lines("print(open('/proc/self/cgroup').read(), end='')") {
@@ -59,6 +62,7 @@ fn a_run_is_at_the_root_of_its_control_groups() {
     }
 }
 
+/// proves: process namespace uts; process identity hostname
 #[test]
 fn a_run_does_not_learn_the_name_of_its_host() {
     let host = fs::read_to_string("/proc/sys/kernel/hostname").expect("a host name");
@@ -68,6 +72,7 @@ fn a_run_does_not_learn_the_name_of_its_host() {
     assert_ne!(host.trim(), "sandbox", "this host's own name makes the test blind");
 }
 
+/// proves: process namespace pid; neighbours processes
 #[test]
 fn a_run_sees_only_its_own_processes() {
     let seen = lines(
@@ -76,6 +81,7 @@ fn a_run_sees_only_its_own_processes() {
     assert_eq!(seen, ["2 1 [1, 2]"]);
 }
 
+/// proves: mounts root; process namespace mount
 #[test]
 fn a_run_sees_a_root_built_from_nothing() {
     let code = "
@@ -94,6 +100,8 @@ fn a_run_sees_a_root_built_from_nothing() {
     assert!(foreign.len() <= 2, "{foreign:?}");
 }
 
+/// proves: mounts root.tmpfs nosuid; mounts root.tmpfs nodev; mounts root.base nosuid
+/// proves: mounts root.base nodev; mounts run *; mounts proc nosuid; mounts proc nodev
 #[test]
 fn every_mount_of_a_run_ignores_setuid_and_devices() {
     let code = "for line in open('/proc/self/mountinfo'):\n  f = line.split()\n  print(f[4], f[5])";
@@ -120,6 +128,7 @@ fn the_mounts_of_a_run_do_not_say_where_the_host_keeps_their_files() {
     assert!(!mounts.contains(&name) && !mounts.contains("/base/"), "{mounts}");
 }
 
+/// proves: process namespace mount; ending mounts
 #[test]
 fn a_run_mounts_nothing_on_the_host() {
     let before = crate::support::processes::host_mounts();

@@ -1,4 +1,4 @@
-# proves: seccomp-run allow setsockopt by level and option
+# proves: seccomp-run allow setsockopt optname
 # stopped by: seccomp:setsockopt
 # SO_RCVBUF on a listener lets each connection that nobody accepts hold megabytes charged to nobody
 # (900 of them held 2 GB of a host's memory).

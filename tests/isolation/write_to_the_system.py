@@ -1,4 +1,4 @@
-# proves: mounts / ro
+# proves: mounts root.tmpfs ro
 # stopped by: root_read_only
 # In the root itself. What lies below /usr is an overlay without an upper layer besides, which no
 # mount flag makes writable. As root's run the root belongs to an id that the run does not have, so

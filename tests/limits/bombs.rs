@@ -5,6 +5,7 @@ use super::scene::{explode, limits_are_tried, printed};
 
 const MIB: u64 = 1 << 20;
 
+/// proves: limits pids.max; limits wall; neighbours load
 #[test]
 fn a_fork_bomb_ends_with_its_time() {
     if !limits_are_tried() {
@@ -26,6 +27,7 @@ fn a_fork_bomb_ends_with_its_time() {
     assert!(answer.has_hint("limit"), "{:#}", answer.message);
 }
 
+/// proves: limits memory.max; neighbours load
 #[test]
 fn memory_of_one_process_is_bounded() {
     if !limits_are_tried() {
@@ -44,6 +46,7 @@ fn memory_of_one_process_is_bounded() {
     assert!(most <= allowed, "{most} bytes, {allowed} allowed");
 }
 
+/// proves: limits memory.max; limits memory.oom.group
 #[test]
 fn memory_spread_over_children_is_bounded_together() {
     if !limits_are_tried() {
@@ -63,6 +66,7 @@ fn memory_spread_over_children_is_bounded_together() {
     assert!(answer.number("/usage/wall_ms") < 30_000, "it was ended, not timed out");
 }
 
+/// proves: limits tmpfs size
 #[test]
 fn the_disk_of_a_run_is_bounded() {
     let code = "
@@ -82,6 +86,7 @@ fn the_disk_of_a_run_is_bounded() {
     assert!(written <= allowed && written > allowed / 2, "{written} written, {allowed} allowed");
 }
 
+/// proves: limits tmpfs size
 #[test]
 fn disk_and_shared_memory_are_one_disk() {
     let code = "
@@ -101,6 +106,7 @@ fn disk_and_shared_memory_are_one_disk() {
     assert!(printed(&answer) <= answer.number("/limits/disk_bytes"));
 }
 
+/// proves: limits tmpfs `nr_inodes`
 #[test]
 fn the_inodes_of_a_run_are_bounded() {
     let code = "
@@ -174,6 +180,7 @@ fn pipe_buffers_are_bounded() {
     assert!(most <= allowed, "{most} bytes, {allowed} allowed");
 }
 
+/// proves: limits pids.max
 #[test]
 fn threads_are_bounded() {
     if !limits_are_tried() {
@@ -197,6 +204,7 @@ fn threads_are_bounded() {
     assert!(answer.has_hint("limit"), "{:#}", answer.message);
 }
 
+/// proves: limits rlimit nofile
 #[test]
 fn descriptors_are_bounded() {
     let code = "
@@ -216,6 +224,7 @@ fn descriptors_are_bounded() {
     assert!(opened < allowed && opened > allowed - 20, "{opened} open, {allowed} allowed");
 }
 
+/// proves: limits sockets inet
 #[test]
 fn connections_that_nobody_accepts_are_bounded() {
     let code = "
@@ -279,6 +288,7 @@ fn socket_buffers_are_bounded() {
     assert!(most <= allowed, "{most} bytes, {allowed} allowed");
 }
 
+/// proves: limits cpu.max
 #[test]
 fn four_busy_processes_get_one_core() {
     if !limits_are_tried() {

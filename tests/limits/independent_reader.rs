@@ -31,6 +31,7 @@ fn group(pid: i32, controller: Controllers) -> PathBuf {
     mount.join(path.trim_start_matches('/'))
 }
 
+/// proves: limits memory.max; limits memory.swap.max; limits pids.max; limits cpu.max
 #[test]
 fn another_reader_finds_the_limits_that_the_result_names() {
     if !limits_are_tried() {

@@ -22,6 +22,7 @@ fn sleep_ends_with_its_time() {
     times_out("import time\ntime.sleep(600)");
 }
 
+/// proves: limits wall; ending wall
 #[test]
 fn a_stopped_program_ends_with_its_time() {
     times_out("import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)");
@@ -32,6 +33,7 @@ fn a_stopped_process_group_ends_with_its_time() {
     times_out("import os, signal\nos.fork()\nos.kill(0, signal.SIGSTOP)");
 }
 
+/// proves: ending wall
 #[test]
 fn a_program_that_ignores_signals_ends_with_its_time() {
     let code = "
@@ -53,6 +55,7 @@ fn a_loop_that_holds_the_interpreter_ends_with_its_time() {
     times_out("import re\nre.match('(a+)+$', 'a' * 200 + 'b')");
 }
 
+/// proves: ending program; ending wall
 #[test]
 fn detached_children_end_with_the_time_of_the_run() {
     let code = "
@@ -68,6 +71,7 @@ time.sleep(600)
     times_out(code);
 }
 
+/// proves: always init
 #[test]
 fn signals_to_its_init_change_nothing() {
     let code = "
@@ -95,6 +99,7 @@ fn answers_at_once(code: &str, status: &str) {
     quiet.assert_nothing_left(&quiet.of_runs());
 }
 
+/// proves: ending program
 #[test]
 fn a_child_that_holds_stdout_open_does_not_delay_the_answer() {
     let code = "
@@ -107,6 +112,7 @@ fn a_child_that_holds_stdout_open_does_not_delay_the_answer() {
     answers_at_once(code, "ok");
 }
 
+/// proves: ending program
 #[test]
 fn a_stopped_grandchild_does_not_delay_the_answer() {
     let code = "
@@ -143,6 +149,7 @@ fn a_program_that_kills_itself_is_an_error_with_its_signal() {
     assert!(!answer.is_error(), "it ended by itself");
 }
 
+/// proves: limits wall ceiling
 #[test]
 fn time_beyond_the_ceiling_is_lowered_and_said() {
     let call = Call::new("print(1)").timeout(1_000_000);

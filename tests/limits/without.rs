@@ -30,6 +30,7 @@ fn only_this_stops_it(barriers: &[&str], code: &str) {
     assert_eq!(without.stdout(), "passed\n", "without {barriers:?}: {:#}", without.message);
 }
 
+/// proves: limits tmpfs size
 #[test]
 fn without_tmpfs_size_more_is_written() {
     let code = "
@@ -44,6 +45,7 @@ fn without_tmpfs_size_more_is_written() {
     only_this_stops_it(&["tmpfs_size"], code);
 }
 
+/// proves: limits tmpfs `nr_inodes`
 #[test]
 fn without_tmpfs_inodes_more_files_are_made() {
     let code = "
@@ -58,6 +60,7 @@ fn without_tmpfs_inodes_more_files_are_made() {
     only_this_stops_it(&["tmpfs_inodes"], code);
 }
 
+/// proves: limits pids.max
 #[test]
 fn without_pids_max_more_threads_start() {
     if !limits_are_tried() {
@@ -78,6 +81,7 @@ fn without_pids_max_more_threads_start() {
     only_this_stops_it(&["pids_max"], code);
 }
 
+/// proves: limits memory.max
 #[test]
 fn without_memory_max_more_is_allocated() {
     if !limits_are_tried() {
@@ -89,6 +93,7 @@ fn without_memory_max_more_is_allocated() {
     assert_eq!(without.expect("ok").stdout(), "passed\n");
 }
 
+/// proves: limits wall; ending wall
 #[test]
 fn without_the_wall_clock_a_program_goes_on() {
     let call = Call::new("import time\ntime.sleep(3)\nprint('passed')").timeout(1);
@@ -97,6 +102,7 @@ fn without_the_wall_clock_a_program_goes_on() {
     assert_eq!(without.expect("ok").stdout(), "passed\n");
 }
 
+/// proves: limits output written
 #[test]
 fn without_the_output_budget_a_flood_goes_on() {
     let code = "import sys\nfor n in range(80):\n  sys.stdout.write('x' * (1 << 20))";
@@ -123,8 +129,44 @@ fn read_while_it_runs(server: &Server, code: &str, file: &str) -> String {
     text
 }
 
+/// In the kernel's own words, since a host without swap could not show it otherwise.
+///
+/// proves: limits memory.swap.max
+#[test]
+fn without_memory_max_a_run_may_swap() {
+    if !limits_are_tried() {
+        return;
+    }
+    let code = "print('there', flush=True)\nimport time\ntime.sleep(1)";
+    let _alone = alone();
+    let quiet = Quiet::look(shared());
+    let mut stream = Call::new(code).with_progress().stream(shared().address, Era::Modern);
+    stream.wait_for("there");
+    let groups: Vec<_> = quiet.of_runs().iter().flat_map(Process::cgroups).collect();
+    let has = |file: &str| groups.iter().any(|group| group.join(file).exists());
+    let (v2, v1) = ("memory.swap.max", "memory.memsw.limit_in_bytes");
+    let (has_v2, has_v1) = (has(v2), has(v1));
+    stream.answer().expect("ok");
+    if has_v2 {
+        assert_eq!(read_while_it_runs(shared(), code, v2).trim(), "0");
+        let weakened = Server::weakened(&["memory_max"]);
+        assert_ne!(read_while_it_runs(&weakened, code, v2).trim(), "0");
+    } else if has_v1 {
+        let number = |server: &Server, file: &str| -> u64 {
+            read_while_it_runs(server, code, file).trim().parse().expect("a number")
+        };
+        // Memory and swap together are what memory alone may be.
+        let memory = number(shared(), "memory.limit_in_bytes");
+        assert_eq!(number(shared(), v1), memory);
+        assert!(number(&Server::weakened(&["memory_max"]), v1) > memory);
+    } else {
+        not_tried("this kernel counts no swap; there is none, or no run would start");
+    }
+}
+
 /// By the kernel's own account, which holds however busy the host is: it divides time into periods
 /// only for a group that has a limit.
+/// proves: limits cpu.max
 #[test]
 fn without_cpu_max_the_kernel_does_not_ration_the_time() {
     if !limits_are_tried() {
@@ -149,6 +191,7 @@ fn without_cpu_max_the_kernel_does_not_ration_the_time() {
     assert_eq!(periods(&Server::weakened(&["cpu_max"])), 0, "without it");
 }
 
+/// proves: limits cpu.max
 #[test]
 fn without_cpu_max_two_processes_get_more_than_a_core() {
     if !limits_are_tried() {
@@ -243,6 +286,7 @@ fn without_kmem_tcp_sockets_hold_more() {
     assert_eq!(without.stdout(), "passed\nthere\n", "{:#}", without.message);
 }
 
+/// proves: ending program
 #[test]
 fn without_the_kill_a_detached_child_outlives_the_answer() {
     let code = "
@@ -260,6 +304,7 @@ fn without_the_kill_a_detached_child_outlives_the_answer() {
     assert!(!gone, "something else ends what is left of a run, so the other tests prove nothing");
 }
 
+/// proves: limits sockets inet
 #[test]
 fn without_the_count_of_sockets_more_are_held() {
     let code = "

@@ -62,6 +62,7 @@ fn null_equals_absent() {
     assert_eq!(answer["result"]["structuredContent"]["status"], "ok", "{answer}");
 }
 
+/// proves: limits ceiling
 #[test]
 fn an_unknown_argument_is_refused_by_name() {
     let error = rejected(&json!({ "code": "1", "memory_gb": 64 }));
@@ -99,6 +100,7 @@ fn arguments_of_a_wrong_kind_are_readable_refusals() {
     }
 }
 
+/// proves: limits call `code_characters`
 #[test]
 fn code_over_the_limit_is_a_tool_error_that_names_the_limit() {
     let error = rejected(&json!({ "code": "#".repeat(20_001) }));
@@ -108,6 +110,7 @@ fn code_over_the_limit_is_a_tool_error_that_names_the_limit() {
     assert_eq!(answer.number("/stdout_bytes"), 2 * 19_990 + 1, "characters count, not bytes");
 }
 
+/// proves: limits wall ceiling
 #[test]
 fn a_timeout_beyond_the_ceiling_is_lowered_and_a_hint_says_so() {
     let answer = call(Era::Modern, &json!({ "code": "print(1)", "timeout_s": 86_400 }));

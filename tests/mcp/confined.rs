@@ -97,6 +97,8 @@ fn met<'a>(log: &'a str, attempt: &str) -> &'a str {
     rest.split('"').next().unwrap_or_default()
 }
 
+/// proves: seccomp-server deny openat; seccomp-server deny mount; seccomp-server deny bind
+/// proves: seccomp-server deny execve
 #[test]
 fn the_server_can_open_no_file_mount_nothing_listen_nowhere_and_start_no_program() {
     let log = attempts(&[]);
@@ -109,6 +111,7 @@ fn the_server_can_open_no_file_mount_nothing_listen_nowhere_and_start_no_program
     }
 }
 
+/// proves: process server.landlock; seccomp-server deny openat; seccomp-server deny execve
 #[test]
 fn each_wall_alone_still_keeps_files_closed_and_programs_unstarted() {
     for without in ["server_seccomp", "server_landlock"] {
@@ -118,6 +121,7 @@ fn each_wall_alone_still_keeps_files_closed_and_programs_unstarted() {
     }
 }
 
+/// proves: process server.landlock
 #[test]
 fn without_its_walls_it_could() {
     let log = attempts(&["server_seccomp", "server_landlock"]);

@@ -99,6 +99,7 @@ fn what_is_no_mcp_request_is_refused_by_the_right_status() {
     }
 }
 
+/// proves: limits call body
 #[test]
 fn a_body_over_the_limit_is_413_and_the_server_lives_on() {
     let call = Call::new(&"#".repeat(5 * 1024 * 1024)).message(Era::Modern, 1);

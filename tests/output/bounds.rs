@@ -12,6 +12,7 @@ fn truncated(answer: &Answer, stream: &str) -> bool {
     answer.result()["truncated"][stream].as_bool().expect("truncated is a pair of booleans")
 }
 
+/// proves: limits output written
 #[test]
 fn a_gigabyte_ends_with_output_limit_and_its_head_is_kept() {
     let code = "
@@ -34,6 +35,7 @@ fn a_gigabyte_ends_with_output_limit_and_its_head_is_kept() {
     }
 }
 
+/// proves: neighbours load
 #[test]
 fn a_flood_does_not_delay_another_client() {
     let flood = Call::new("import os\nwhile True:\n  os.write(1, b'y\\n' * 30000)");
@@ -52,6 +54,7 @@ fn one_endless_line_is_bounded() {
     assert!(answer.stdout().len() <= MIB + 1000);
 }
 
+/// proves: limits output written
 #[test]
 fn the_budget_counts_both_streams_together() {
     let code = "
@@ -65,6 +68,7 @@ fn the_budget_counts_both_streams_together() {
     assert!((64 << 20..70 << 20).contains(&written), "{written}");
 }
 
+/// proves: limits output kept
 #[test]
 fn between_the_cap_and_the_budget_head_and_tail_are_kept() {
     let code = "
@@ -83,6 +87,7 @@ fn between_the_cap_and_the_budget_head_and_tail_are_kept() {
     assert_eq!(answer.number("/stdout_bytes"), 10 * (1 << 20) + 19);
 }
 
+/// proves: limits output `text_characters`
 #[test]
 fn the_readable_text_stays_short() {
     let answer = run(shared().address, "print('t' * 1000000)").expect("ok");
@@ -117,6 +122,7 @@ fn output_that_looks_like_the_protocol_is_only_output() {
     assert!(answer.stdout().contains("\"jsonrpc\""), "{:?}", answer.stdout());
 }
 
+/// proves: limits output result
 #[test]
 fn a_result_that_is_written_by_the_program_is_bounded_too() {
     let code = "'r' * 10_000_000";

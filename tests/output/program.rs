@@ -158,6 +158,7 @@ fn the_standard_library_is_whole() {
     prints(code, "e3b0c442 1\nEurope/Berlin True\nslept\n");
 }
 
+/// proves: process namespace network
 #[test]
 fn there_is_no_network_and_python_says_so_at_once() {
     let code = "

@@ -98,6 +98,7 @@ fn no_limit_can_be_switched_off() {
     );
 }
 
+/// proves: always floor
 #[test]
 fn the_view_of_the_file_system_stays_closed() {
     let root = "[root.tmpfs]\nflags  = [\"ro\", \"nosuid\", \"nodev\"]";
@@ -145,6 +146,7 @@ fn the_view_of_the_file_system_stays_closed() {
     }
 }
 
+/// proves: always floor
 #[test]
 fn a_run_keeps_no_privilege_and_shares_no_namespace() {
     for kind in ["user", "mount", "pid", "network", "ipc", "uts", "cgroup"] {
@@ -178,6 +180,7 @@ fn a_run_keeps_no_privilege_and_shares_no_namespace() {
     }
 }
 
+/// proves: always floor
 #[test]
 fn no_filter_allows_what_is_never_allowed() {
     let calls = [
@@ -215,6 +218,7 @@ fn no_filter_allows_what_is_never_allowed() {
     }
 }
 
+/// proves: always floor
 #[test]
 fn no_condition_on_arguments_can_be_dropped_or_widened() {
     let dropped = [

@@ -12,30 +12,41 @@ use super::constants::constant;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clause {
     text: String,
-    pub(in crate::policy) argument: Argument,
-    pub(in crate::policy) test: Test,
+    /// What it looks at.
+    pub argument: Argument,
+    /// What it asks for.
+    pub test: Test,
 }
 
 /// Which argument, and how much of it the kernel looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Argument {
-    pub(crate) index: u8,
+pub struct Argument {
+    /// First is 0.
+    pub index: u8,
     /// The kernel takes an `int` from the low half of the register; a filter that compared all 64
     /// bits could be passed with rubbish in the upper half.
-    pub(crate) width: Width,
+    pub width: Width,
 }
 
+/// How much of a register the kernel looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Width {
+pub enum Width {
+    /// An `int`.
     Low32,
+    /// A `long` or a pointer.
     All64,
 }
 
+/// What a condition asks of an argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Test {
+pub enum Test {
+    /// It is one of these values.
     OneOf(BTreeSet<u64>),
+    /// It is none of them.
     NoneOf(BTreeSet<u64>),
+    /// None of these bits is set.
     HasNone(u64),
+    /// All of them are set.
     HasAll(u64),
 }
 
@@ -46,6 +57,12 @@ impl Clause {
         let argument = argument_of_all(calls, name)?;
         let condition = parse_test(rest).map_err(|problem| format!("in {text:?}: {problem}"))?;
         Ok(Self { text: text.to_owned(), argument, test: condition })
+    }
+
+    /// The kernel's name of the argument.
+    #[must_use]
+    pub fn argument_name(&self) -> &str {
+        self.text.split(' ').next().unwrap_or_default()
     }
 
     /// Whether the condition holds.

@@ -150,6 +150,7 @@ fn the_programs_of_the_server_do_what_the_rules_say() {
     agree(&embedded().seccomp_server);
 }
 
+/// proves: seccomp-run architecture; seccomp-run x32
 #[test]
 fn foreign_architectures_are_killed_and_x32_numbers_do_not_exist() {
     let policy = embedded();

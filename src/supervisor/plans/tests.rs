@@ -101,6 +101,7 @@ fn request(timeout_ms: Option<u64>) -> RunRequest {
     RunRequest { request: 1, principal: "local".to_owned(), code: String::new(), timeout_ms }
 }
 
+/// proves: limits host *
 #[test]
 fn every_change_of_limits_is_refused_or_enforced() {
     assert_nothing_is_for_show("limits.toml", 25, 1);
