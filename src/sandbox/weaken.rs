@@ -3,6 +3,11 @@
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "weaken")]
+mod faults;
+#[cfg(feature = "weaken")]
+pub use faults::{done, is_now, run_begins};
+
+#[cfg(feature = "weaken")]
 static REMOVED: std::sync::OnceLock<Vec<String>> = std::sync::OnceLock::new();
 
 /// Whether the barrier of this name stands.
@@ -36,3 +41,15 @@ pub fn remove(barriers: &[String]) {
     #[cfg(not(feature = "weaken"))]
     let _ = barriers;
 }
+
+/// Where a test can have this process die: nowhere.
+#[cfg(not(feature = "weaken"))]
+pub const fn done(_step: &str) {}
+
+/// Says to such a test which process this is.
+#[cfg(not(feature = "weaken"))]
+pub const fn is_now(_who: &str) {}
+
+/// Says to such a test that one more run begins.
+#[cfg(not(feature = "weaken"))]
+pub const fn run_begins() {}

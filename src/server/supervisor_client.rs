@@ -25,7 +25,9 @@ use crate::wire::{
 /// Why there is no usable supervisor.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectError {
-    #[error("the supervisor ended before it was ready; what it said stands above")]
+    #[error(
+        "the supervisor ended before it was ready; what it said stands above, and if that is nothing it was killed: the log of the kernel (dmesg) may say by whom"
+    )]
     Ended,
     #[error("{}", .0.problem)]
     Unable(Box<Unable>),
@@ -53,7 +55,12 @@ pub(super) fn connect(socket: &OwnedFd, policy_digest: &str) -> Result<Welcome, 
     };
     // A supervisor that cannot start says why and leaves, perhaps before it reads our hello.
     let sent = wire::send(socket, &hello, &[]);
-    let welcome = match wire::receive(socket).map_err(ConnectError::Codec)? {
+    let received = match wire::receive(socket) {
+        // It died with our hello unread.
+        Err(CodecError::Socket(error)) if error.kind() == io::ErrorKind::ConnectionReset => None,
+        other => other.map_err(ConnectError::Codec)?,
+    };
+    let welcome = match received {
         Some((ToServer::Welcome(welcome), _)) => *welcome,
         Some((ToServer::Unable(unable), _)) => return Err(ConnectError::Unable(unable)),
         Some(_) => return Err(ConnectError::OutOfTurn),

@@ -15,6 +15,9 @@ use crate::sandbox::report::StepFailure;
 use crate::sandbox::workspace::WorkspacePlan;
 use crate::wire::LimitsInForce;
 
+/// How often in a row a spawner may die while it starts.
+const MOST_TRIES: u32 = 5;
+
 /// Everything that outlives a single run.
 #[derive(Debug)]
 pub struct Host {
@@ -44,10 +47,23 @@ impl Host {
         Ok(Self { policy, cgroups, leaf_limits, workspace, probe, setup, nursery, spawner })
     }
 
-    /// The spawner died. Runs are children of the supervisor and go on; the next one needs another.
+    /// The spawner died. Runs are children of the supervisor and go on; the next one needs another,
+    /// and what killed one may kill the next before it is up.
     pub fn restart_nursery(&mut self) -> Result<(), StepFailure> {
-        self.nursery = start_nursery(&self.setup, self.cgroups.as_ref(), self.spawner)?;
-        Ok(())
+        let mut tries = 1..MOST_TRIES;
+        loop {
+            match start_nursery(&self.setup, self.cgroups.as_ref(), self.spawner) {
+                Ok(nursery) => {
+                    self.nursery = nursery;
+                    return Ok(());
+                }
+                // One that hangs has cost all runs their clocks for long enough.
+                Err(failure) if failure.errno == libc::EAGAIN || tries.next().is_none() => {
+                    return Err(failure);
+                }
+                Err(_) => {}
+            }
+        }
     }
 
     /// The spawner.

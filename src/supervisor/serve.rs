@@ -146,7 +146,7 @@ impl Serving {
             let now = Instant::now();
             for index in 0..self.runs.len() {
                 if self.runs.get(index).and_then(Run::deadline).is_some_and(|due| due <= now) {
-                    self.step(index, |run, _| run.on_deadline());
+                    self.step(index, Run::on_deadline);
                 }
                 self.step(index, |run, host| run.watch_sockets(host, now));
             }
@@ -354,8 +354,25 @@ impl Serving {
                 log_failed_step(&ended);
                 self.outbox.push(ToServer::Ended(ended), vec![]);
             }
+            (Outcome::NeverStarted(ended), Asker::Server(request)) => {
+                log_failed_step(&ended);
+                let message = ended.failed_step.map_or_else(
+                    || "it died before it said hello".to_owned(),
+                    |failed| failed.step,
+                );
+                let refusal = Refusal::SandboxFailed { message };
+                self.outbox.push(ToServer::Refused { request, refusal }, vec![]);
+            }
             (Outcome::Started(_, pipes), Asker::Probe) => self.probe.listen(pipes),
-            (Outcome::Ended(ended), Asker::Probe) => self.probe.judge(&ended, run),
+            (Outcome::Ended(ended) | Outcome::NeverStarted(ended), Asker::Probe) => {
+                self.probe.judge(&ended, run);
+            }
+        }
+    }
+
+    fn step_all(&mut self, event: impl Fn(&mut Run, &Host) -> Outcome) {
+        for index in 0..self.runs.len() {
+            self.step(index, &event);
         }
     }
 
@@ -377,7 +394,10 @@ impl Serving {
                         super::log(format_args!("ALARM: {DAMAGED}"));
                     }
                 }
-                Ok(Some(exit)) => reaped.push(exit.pid),
+                Ok(Some(exit)) => {
+                    reaped.push(exit.pid);
+                    weaken::done("reap");
+                }
                 Ok(None) => break,
                 Err(error) if error.raw_os_error() == Some(libc::ECHILD) => break,
                 Err(error) => return Err(error.into()),
@@ -386,7 +406,10 @@ impl Serving {
         self.clear_away(&reaped);
         if reaped.contains(&self.host.nursery().pid()) && !self.stopping {
             super::log(format_args!("the nursery died; starting another"));
+            // Those it had not made an init for learn of it while it is still the one they asked.
+            self.step_all(Run::on_control);
             self.host.restart_nursery()?;
+            self.step_all(Run::ask_again);
         }
         Ok(())
     }
@@ -406,6 +429,7 @@ impl Serving {
             let gone = run.is_gone(host, is_reaped);
             if gone {
                 ids.give_back(run.host_id());
+                weaken::done("remove leaf");
             }
             !gone
         });
@@ -414,9 +438,7 @@ impl Serving {
     /// Ends every run and waits, within bounds, until nothing of them is left.
     fn stop_all(&mut self) {
         self.integrity.stop();
-        for index in 0..self.runs.len() {
-            self.step(index, |run, _| run.end(Cause::Stopping));
-        }
+        self.step_all(|run, _| run.end(Cause::Stopping));
         // A server that is gone or does not read gets nothing; that is its own doing.
         let _ = self.outbox.flush(self.server.as_fd());
         let until = Instant::now() + STOPPING;

@@ -61,6 +61,7 @@ pub fn ready(arguments: Vec<OsString>) -> Result<Ready, StartupError> {
     let base = prepare_base(&settings, &policy, &state, rootless)?;
     enter_own_namespaces(rootless)?;
     let instance = Instance::take(rootless, &state)?;
+    weaken::done("take instance number");
 
     let spawner = (!rootless).then_some(SPAWNER);
     let soft = settings.allow_soft_limits.unwrap_or(false);
@@ -69,6 +70,7 @@ pub fn ready(arguments: Vec<OsString>) -> Result<Ready, StartupError> {
         Err(error) if soft && error.means_there_are_none() => (None, Some(super::chain(&error))),
         Err(error) => return Err(StartupError::Cgroup(error)),
     };
+    weaken::done("make cgroups");
     let max_runs = max_runs(&settings, &policy)?;
     let facts = Facts {
         base: &base,
