@@ -19,6 +19,8 @@ mod error;
 mod explain;
 mod first_screen;
 mod fresh;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod health;
 mod hints;
 mod host;

@@ -44,6 +44,19 @@ pub(crate) fn checkout() -> PathBuf {
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from)
 }
 
+/// A file that `make clients` has installed.
+pub(crate) fn installed(file: &str) -> PathBuf {
+    let clients = env::var_os("PRIMCS_TEST_CLIENTS")
+        .map_or_else(|| checkout().join("target/clients"), PathBuf::from);
+    let path = clients.join(file);
+    assert!(
+        path.exists(),
+        "{} is missing: `make clients` installs it; to use others set PRIMCS_TEST_CLIENTS",
+        path.display()
+    );
+    path
+}
+
 /// A directory for what the tests write, which stays. The unprivileged server must be able to read
 /// in it, and a target directory below a closed home is none of its business.
 pub(crate) fn scratch() -> PathBuf {
