@@ -12,8 +12,11 @@ export PRIMCS_TEST_CLIENTS ?= $(abspath $(target))/clients
 ARGS ?=
 
 BENCH_ROUNDS ?= 100
+# Of each target; TARGETS='wire policy' for some.
+FUZZ_SECONDS ?= 600
+TARGETS ?=
 
-.PHONY: bench help preflight release run programs clients test test-rootless check policy soak
+.PHONY: bench fuzz help preflight release run programs clients test test-rootless check policy soak
 
 help: ## say what there is to make
 	@.ci/preflight
@@ -43,7 +46,7 @@ programs: preflight ## build the programs that the tests run, and their weakened
 	$(CARGO) build --locked --bin primcs
 	@install -D -t "$(programs)" "$(target)/debug/primcs" "$(target)/debug/primcs-supervisor"
 
-clients: preflight ## install the MCP clients that the tests run
+clients: preflight ## install the MCP clients and the conformance suite that the tests run
 	@.ci/clients
 
 test: programs clients ## install what the tests need, then run all of them
@@ -74,6 +77,9 @@ soak: programs ## 20,000 runs (RUNS=) and 500 kills (MOMENTS= of each kind), whi
 	  PRIMCS_TEST_SOAK="$(abspath $(target))/soak" $(CARGO) test --locked --test soak
 	python3 tests/soak/graph.py "$(target)/soak/soak.csv" "$(target)/soak/soak.svg"
 	@echo "soak: what was counted is in $(target)/soak/soak.csv and soak.svg"
+
+fuzz: preflight ## send each target of fuzz/ what it has not seen, FUZZ_SECONDS each
+	.ci/fuzz $(FUZZ_SECONDS) $(TARGETS)
 
 bench: release ## time each door against the bare interpreter
 	python3 benches/doors.py "$(target)/release/primcs" $(BENCH_ROUNDS)

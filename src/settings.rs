@@ -306,13 +306,33 @@ fn list(
 }
 
 /// What JSON escapes, TOML reads back.
+/// As TOML reads it back. JSON writes DEL and the controls above it as they are; TOML refuses DEL.
 fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    let escaped = |letter: char| {
+        if letter.is_control() {
+            format!("\\u{:04x}", u32::from(letter))
+        } else {
+            letter.to_string()
+        }
+    };
+    serde_json::Value::from(text).to_string().chars().map(escaped).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Found by fuzz/.
+    #[test]
+    fn settings_with_control_characters_are_shown_so_that_they_can_be_read_back() {
+        let settings =
+            Settings { log: Some("\u{7f}\u{85}\u{9b}\n\"".to_owned()), ..Default::default() };
+        let shown = settings.rows().into_iter().find_map(|(name, value)| Some((name, value?)));
+        let (name, value) = shown.unwrap();
+        assert!(!value.chars().any(char::is_control), "{value:?}");
+        let again = Settings::parse(&format!("{name} = {value}")).unwrap();
+        assert_eq!(again.log, settings.log);
+    }
 
     #[test]
     fn an_unknown_key_is_an_error_that_names_it() {

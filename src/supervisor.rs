@@ -27,7 +27,7 @@ use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
 use crate::sys::descriptors;
-use crate::wire::{self, ToServer, ToSupervisor};
+use crate::wire::{self, ToServer, ToSupervisor, Unable};
 
 /// The supervisor's life: ready the host, serve, leave nothing.
 #[must_use]
@@ -69,19 +69,25 @@ fn log(line: fmt::Arguments<'_>) {
 
 /// Says why and what to do, once: to a server that is there to pass it on, else to the log.
 fn refuse(server: &OwnedFd, error: &startup::StartupError) -> ExitCode {
-    let (problem, next) = (chain(error), error.next());
+    let (problem, check) = (chain(error), error.check());
     // Closing with its hello unread would reset the connection before it reads our answer.
     let told = match wire::receive::<ToSupervisor>(server) {
         Ok(Some(_hello)) => {
-            let unable = ToServer::Unable { problem: problem.clone(), next: next.clone() };
-            wire::send(server, &unable, &[]).is_ok()
+            let unable = Unable {
+                check: check.to_owned(),
+                problem: problem.clone(),
+                next: error.next(),
+                step: error.step(),
+                probe: None,
+            };
+            wire::send(server, &ToServer::Unable(Box::new(unable)), &[]).is_ok()
         }
         // It left before it said anything, most often for this very reason, and then it said so.
         Ok(None) => true,
         Err(_) => false,
     };
     if !told {
-        log(format_args!("{problem}; {next}"));
+        log(format_args!("{problem} ({check})"));
     }
     ExitCode::FAILURE
 }

@@ -98,7 +98,7 @@ fn open_supervisor() -> Result<(PathBuf, File), StartError> {
     Ok((path, file))
 }
 
-fn supervisor_arguments(settings: &Settings, config: Option<&Path>) -> Vec<OsString> {
+pub(super) fn supervisor_arguments(settings: &Settings, config: Option<&Path>) -> Vec<OsString> {
     let mut arguments = Vec::new();
     let mut pair = |flag: &str, value: Option<&OsStr>| {
         if let Some(value) = value {

@@ -7,6 +7,7 @@ use nix::unistd::Pid;
 
 use super::identities::SPAWNER;
 use super::nursery::{Nursery, Setup};
+use super::startup::Means;
 use crate::policy::Policy;
 use crate::sandbox::cgroup::{CgroupError, Cgroups, Layout, Leaf, LeafLimits};
 use crate::sandbox::plan::SandboxPlan;
@@ -24,6 +25,7 @@ pub struct Host {
     cgroups: Option<Cgroups>,
     leaf_limits: LeafLimits,
     workspace: WorkspacePlan,
+    probe: Means,
     setup: Setup,
     nursery: Nursery,
     /// The owner that may clone into our cgroups, as root.
@@ -37,11 +39,12 @@ impl Host {
         cgroups: Option<Cgroups>,
         leaf_limits: LeafLimits,
         workspace: WorkspacePlan,
+        probe: Means,
         setup: Setup,
     ) -> Result<Self, StepFailure> {
         let spawner = setup.become_id.map(|_| SPAWNER);
         let nursery = start_nursery(&setup, cgroups.as_ref(), spawner)?;
-        Ok(Self { policy, cgroups, leaf_limits, workspace, setup, nursery, spawner })
+        Ok(Self { policy, cgroups, leaf_limits, workspace, probe, setup, nursery, spawner })
     }
 
     /// The spawner died. Runs are children of the supervisor and go on; the next one needs another,
@@ -81,10 +84,16 @@ impl Host {
         &self.setup.sandbox
     }
 
-    /// The tmpfs of every run.
+    /// The tmpfs of every run, or that of a probe.
     #[must_use]
-    pub const fn workspace(&self) -> &WorkspacePlan {
-        &self.workspace
+    pub const fn workspace(&self, for_probe: bool) -> &WorkspacePlan {
+        if for_probe { &self.probe.workspace } else { &self.workspace }
+    }
+
+    /// How a probe differs from other runs.
+    #[must_use]
+    pub const fn probe(&self) -> &Means {
+        &self.probe
     }
 
     /// Where limits come from.
@@ -93,11 +102,12 @@ impl Host {
         self.cgroups.as_ref().map_or(Layout::None, Cgroups::layout)
     }
 
-    /// Makes the cgroups of one run.
-    pub fn create_leaf(&self, run: &str) -> Result<Option<Leaf>, CgroupError> {
+    /// Makes the cgroups of one run, or of a probe.
+    pub fn create_leaf(&self, run: &str, for_probe: bool) -> Result<Option<Leaf>, CgroupError> {
+        let limits = if for_probe { &self.probe.leaf } else { &self.leaf_limits };
         self.cgroups
             .as_ref()
-            .map(|cgroups| cgroups.create_leaf(run, &self.leaf_limits, self.spawner))
+            .map(|cgroups| cgroups.create_leaf(run, limits, self.spawner))
             .transpose()
     }
 

@@ -22,6 +22,7 @@ use crate::sandbox::cgroup::Leaf;
 use crate::sandbox::plan::SandboxPlan;
 use crate::sandbox::report::{FromInit, InStep, MAX_MESSAGE, StepFailure, ToInit};
 use crate::sandbox::weaken;
+use crate::sandbox::workspace::WorkspacePlan;
 use crate::sys::{descriptors, socket};
 use crate::wire::{Ended, FailedStep, LimitsInForce, Started, Usage, Verdict};
 
@@ -110,10 +111,11 @@ impl Run {
         host_id: u32,
     ) -> Result<Self, StepFailure> {
         weaken::run_begins();
-        let leaf = host.create_leaf(&id).map_err(|error| cgroup_failure(&error))?;
+        let probe = asker == Asker::Probe;
+        let leaf = host.create_leaf(&id, probe).map_err(|error| cgroup_failure(&error))?;
         weaken::done("make leaf");
         // The spawner is asked last, so that a failure leaves no init behind.
-        let asked = make_handover(host, host_id, code)
+        let asked = make_handover(host.workspace(probe), host_id, code)
             .and_then(|handover| Ok((handover, ask_for_init(host, leaf.as_ref())?)));
         match asked {
             Ok((handover, control)) => Ok(Self {
@@ -279,6 +281,12 @@ impl Run {
         }
     }
 
+    /// How its CPU time was rationed; absent without cgroups.
+    #[must_use]
+    pub fn rationed(&self) -> Option<(u64, u64)> {
+        self.leaf.as_ref().map(Leaf::rationed)
+    }
+
     /// Counts the sockets of a running run, when it is time to.
     pub fn watch_sockets(&mut self, host: &Host, now: Instant) -> Outcome {
         let (State::Running { .. }, Some(init)) = (&self.state, self.init) else {
@@ -411,8 +419,8 @@ fn ask_for_init(host: &Host, leaf: Option<&Leaf>) -> Result<Option<OwnedFd>, Ste
     Ok(Some(control))
 }
 
-fn make_handover(host: &Host, host_id: u32, code: &str) -> Result<Handover, StepFailure> {
-    let workspace = host.workspace().create(host_id, code).in_step("make tmpfs")?;
+fn make_handover(plan: &WorkspacePlan, host_id: u32, code: &str) -> Result<Handover, StepFailure> {
+    let workspace = plan.create(host_id, code).in_step("make tmpfs")?;
     let mut writing = Vec::new();
     let mut reading = Vec::new();
     for _ in 0..3 {

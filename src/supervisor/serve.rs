@@ -18,13 +18,16 @@ use super::identities::RunIds;
 use super::instance::Instance;
 use super::integrity::Integrity;
 use super::outbox::Outbox;
-use super::probe::Probe;
+use super::probe::{self, Probe};
 use super::runs::{Asker, Outcome, Run};
 use super::startup::Ready;
 use super::verdict::Cause;
 use crate::sandbox::report::StepFailure;
+use crate::sandbox::weaken;
 use crate::sys::wait;
-use crate::wire::{self, CodecError, Refusal, RunRequest, ToServer, ToSupervisor, Welcome};
+use crate::wire::{
+    self, CodecError, ProbeReport, Refusal, RunRequest, ToServer, ToSupervisor, Unable, Welcome,
+};
 
 /// How often a cgroup that is not empty yet is looked at again.
 const CLEARING: Duration = Duration::from_millis(5);
@@ -153,7 +156,7 @@ impl Serving {
             if !self.runs.iter().any(|run| run.asker == Asker::Probe)
                 && let Some(outcome) = self.probe.take_outcome()
             {
-                self.answer_probe(outcome.err().as_deref());
+                self.answer_probe(&outcome);
             }
             self.outbox.flush(self.server.as_fd())?;
         }
@@ -256,9 +259,7 @@ impl Serving {
             self.start_probe(true);
             return Ok(());
         };
-        let next = "install primcs and primcs-supervisor from one package, and give both the same --policy";
-        self.outbox
-            .push(ToServer::Unable { problem: problem.clone(), next: next.to_owned() }, vec![]);
+        self.refuse("start.one_package", problem.clone(), None);
         self.outbox.flush(self.server.as_fd())?;
         Err(ServeError::Protocol(problem))
     }
@@ -305,42 +306,46 @@ impl Serving {
             return;
         }
         // Runs that fill every place are a better proof than a probe.
-        let admitted = admission::probe(self.host.policy());
-        let failure = match self.start(Asker::Probe, &admitted) {
+        let code = self.host.probe().code.clone();
+        let report = match self.start(Asker::Probe, &Admitted { code: &code, wall: probe::WALL }) {
             Ok(()) => return self.probe.begin(),
-            Err(Refusal::Busy) if !self.runs.is_empty() => None,
-            Err(Refusal::Busy) => Some("there is no place for a run".to_owned()),
+            Err(Refusal::Busy) if !self.runs.is_empty() => ProbeReport::default(),
+            Err(Refusal::Busy) => probe::not_started("there is no place for a run".to_owned()),
             Err(Refusal::Rejected { message } | Refusal::SandboxFailed { message }) => {
-                Some(message)
+                probe::not_started(message)
             }
         };
-        self.answer_probe(failure.as_deref());
+        self.answer_probe(&report);
     }
 
-    fn answer_probe(&mut self, failure: Option<&str>) {
+    fn answer_probe(&mut self, report: &ProbeReport) {
         let (greeting, asked) = self.probe.finish();
-        if greeting {
-            let answer = match failure {
-                None => ToServer::Welcome(Box::new(self.welcome.clone())),
-                Some(problem) => ToServer::Unable {
-                    problem: format!("a first confined run failed: {problem}"),
-                    next: "mend what refused this step; the kernel's log (dmesg) and that of its \
-                           security module say more"
-                        .to_owned(),
-                },
-            };
-            self.outbox.push(answer, vec![]);
+        match report.problem.as_ref().filter(|_| weaken::stands("start_gate")) {
+            _ if !greeting => {}
+            None => self.outbox.push(ToServer::Welcome(Box::new(self.welcome.clone())), vec![]),
+            Some(problem) => {
+                let problem = format!("a first confined run failed: {problem}");
+                self.refuse("run.probe", problem, Some(report));
+            }
         }
         for _ in 0..asked {
-            self.outbox.push(ToServer::Probed { failure: failure.map(str::to_owned) }, vec![]);
+            self.outbox.push(ToServer::Probed(Box::new(report.clone())), vec![]);
         }
+    }
+
+    fn refuse(&mut self, check: &str, problem: String, probe: Option<&ProbeReport>) {
+        let step = probe.and_then(|report| report.failed_step.clone());
+        let (check, probe) = (check.to_owned(), probe.cloned());
+        let unable = Unable { check, problem, next: None, step, probe };
+        self.outbox.push(ToServer::Unable(Box::new(unable)), vec![]);
     }
 
     /// Lets one run take an event, and passes on what came of it.
     fn step(&mut self, index: usize, event: impl FnOnce(&mut Run, &Host) -> Outcome) {
         let Some(run) = self.runs.get_mut(index) else { return };
         let asker = run.asker;
-        match (event(run, &self.host), asker) {
+        let outcome = event(run, &self.host);
+        match (outcome, asker) {
             (Outcome::Nothing, _) => {}
             (Outcome::Started(started, pipes), Asker::Server(_)) => {
                 self.outbox.push(ToServer::Started(started), pipes);
@@ -360,7 +365,7 @@ impl Serving {
             }
             (Outcome::Started(_, pipes), Asker::Probe) => self.probe.listen(pipes),
             (Outcome::Ended(ended) | Outcome::NeverStarted(ended), Asker::Probe) => {
-                self.probe.judge(&ended);
+                self.probe.judge(&ended, run);
             }
         }
     }
@@ -391,7 +396,7 @@ impl Serving {
                 }
                 Ok(Some(exit)) => {
                     reaped.push(exit.pid);
-                    crate::sandbox::weaken::done("reap");
+                    weaken::done("reap");
                 }
                 Ok(None) => break,
                 Err(error) if error.raw_os_error() == Some(libc::ECHILD) => break,
@@ -424,7 +429,7 @@ impl Serving {
             let gone = run.is_gone(host, is_reaped);
             if gone {
                 ids.give_back(run.host_id());
-                crate::sandbox::weaken::done("remove leaf");
+                weaken::done("remove leaf");
             }
             !gone
         });

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use crate::support::programs::{Build, primcs};
+use crate::support::programs::{Build, installed, primcs};
 use crate::support::server::shared;
 
 /// Between the two lines of [`SLOW`]. Only compared with, never waited for.
@@ -149,21 +149,6 @@ fn target(door: Door) -> String {
             words.join(" ")
         }
     }
-}
-
-/// A file that `make clients` has installed.
-fn installed(file: &str) -> PathBuf {
-    let clients = env::var_os("PRIMCS_TEST_CLIENTS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients"),
-        PathBuf::from,
-    );
-    let path = clients.join(file);
-    assert!(
-        path.exists(),
-        "{} is missing: `make clients` installs it; to use others set PRIMCS_TEST_CLIENTS",
-        path.display()
-    );
-    path
 }
 
 /// Where the npm packages are, with the examples beside them: a module finds only packages above it.

@@ -44,6 +44,19 @@ pub(crate) fn checkout() -> PathBuf {
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from)
 }
 
+/// A file that `make clients` has installed.
+pub(crate) fn installed(file: &str) -> PathBuf {
+    let clients = env::var_os("PRIMCS_TEST_CLIENTS")
+        .map_or_else(|| checkout().join("target/clients"), PathBuf::from);
+    let path = clients.join(file);
+    assert!(
+        path.exists(),
+        "{} is missing: `make clients` installs it; to use others set PRIMCS_TEST_CLIENTS",
+        path.display()
+    );
+    path
+}
+
 /// A directory for what the tests write, which stays. The unprivileged server must be able to read
 /// in it, and a target directory below a closed home is none of its business.
 pub(crate) fn scratch() -> PathBuf {
@@ -207,7 +220,7 @@ pub(crate) fn start_guarded(command: &Command) -> (Child, i32) {
     (child, pid)
 }
 
-/// `PRIMCS_WEAKEN` for these barriers.
+/// `PRIMCS_WEAKEN` for these barriers, and for the one that would refuse to start without them.
 pub(crate) fn weaken(barriers: &[&str]) -> OsString {
-    OsString::from(barriers.join(","))
+    OsString::from([barriers, &["start_gate"]].concat().join(","))
 }

@@ -41,10 +41,13 @@ impl Guard {
     ) -> Result<Self, GuardError> {
         let loopback = ["localhost", "127.0.0.1", "[::1]"];
         let mut hosts: Vec<_> = loopback.iter().map(|name| ((*name).to_owned(), None)).collect();
+        let mut origins = Vec::new();
         if !listen.ip().is_unspecified() {
             hosts.push((authority_of(listen), None));
+            // Only this very listener serves pages of its own address, and it serves none. `localhost`
+            // with the same port is another matter: on the other family it may be anybody's.
+            origins.push(format!("http://{listen}"));
         }
-        let mut origins = Vec::new();
         if let Some(url) = public_url {
             let bad = || GuardError { setting: "public_url", value: url.to_owned(), want: "URL" };
             let uri: Uri = url.parse().map_err(|_| bad())?;
@@ -58,7 +61,7 @@ impl Guard {
                 value: value.clone(),
                 want: "host name with or without a port",
             };
-            let authority: Authority = value.parse().map_err(|_| bad)?;
+            let authority = plain(value).ok_or(bad)?;
             hosts.push((authority.host().to_ascii_lowercase(), authority.port_u16()));
         }
         for value in allowed_origins {
@@ -80,9 +83,10 @@ impl Guard {
     pub(in crate::server) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Turned> {
         let mut hosts = headers.get_all(header::HOST).iter();
         let (Some(host), None) = (hosts.next(), hosts.next()) else { return Err(Turned::Host) };
-        let host: Option<Authority> = host.to_str().ok().and_then(|host| host.parse().ok());
-        let named = [host.as_ref(), uri.authority().or(host.as_ref())];
-        if !named.into_iter().all(|host| host.is_some_and(|host| self.answers(host))) {
+        let Some(host) = host.to_str().ok().and_then(plain) else { return Err(Turned::Host) };
+        let in_target = uri.authority().map(|authority| plain(authority.as_str()));
+        let answered = |host: Option<Authority>| host.is_some_and(|host| self.answers(&host));
+        if !answered(Some(host)) || !in_target.is_none_or(answered) {
             return Err(Turned::Host);
         }
         let allowed = headers.get_all(header::ORIGIN).iter().all(|origin| self.allows(origin));
@@ -91,11 +95,9 @@ impl Guard {
 
     fn answers(&self, host: &Authority) -> bool {
         let name = host.host().to_ascii_lowercase();
-        // `user@host` is no value of a Host header.
-        !host.as_str().contains('@')
-            && self.hosts.iter().any(|(allowed, port)| {
-                *allowed == name && port.is_none_or(|port| host.port_u16() == Some(port))
-            })
+        self.hosts.iter().any(|(allowed, port)| {
+            *allowed == name && port.is_none_or(|port| host.port_u16() == Some(port))
+        })
     }
 
     fn allows(&self, origin: &HeaderValue) -> bool {
@@ -108,6 +110,17 @@ pub(super) fn strip_credentials(headers: &mut HeaderMap) {
     for secret in [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE] {
         headers.remove(secret);
     }
+}
+
+/// A name, and perhaps a colon and a port. `Authority` also takes `user@host`, and for a port anything:
+/// `lan:81x` would be a name without one, and so be answered on every port.
+fn plain(host: &str) -> Option<Authority> {
+    let authority: Authority = host.parse().ok()?;
+    let is_port =
+        |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    let rest = host.strip_prefix(authority.host())?;
+    let plain = rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port);
+    plain.then_some(authority)
 }
 
 fn authority_of(listen: SocketAddr) -> String {
@@ -162,12 +175,40 @@ mod tests {
         }
     }
 
+    /// Found by fuzz/.
+    #[test]
+    fn a_port_that_is_no_number_is_turned_away() {
+        for host in ["localhost:75i", "localhost:+80", "localhost:", "[::1]:65536", "lan:81x"] {
+            assert_eq!(check(host, None), Err(Turned::Host), "{host}");
+        }
+    }
+
+    #[test]
+    fn an_allowed_host_with_a_mistyped_port_is_refused_and_not_allowed_on_every_port() {
+        let listen = "127.0.0.1:9000".parse().unwrap();
+        for mistyped in ["lan:81x", "lan:", "a@lan", "lan:65536"] {
+            let error = Guard::new(listen, None, &[mistyped.to_owned()], &[]).unwrap_err();
+            assert!(error.to_string().contains(mistyped), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_client_that_sends_the_doors_own_address_as_origin_is_answered() {
+        assert_eq!(check("127.0.0.1:9000", Some("http://127.0.0.1:9000")), Ok(()));
+    }
+
     #[test]
     fn a_page_may_call_only_from_a_listed_origin() {
         for origin in ["https://primcs.example.com", "https://app.example.com"] {
             assert_eq!(check("localhost", Some(origin)), Ok(()), "{origin}");
         }
-        for origin in ["http://localhost:9000", "null", "https://app.example.com.evil"] {
+        for origin in [
+            "http://localhost:9000",
+            "http://127.0.0.1:9001",
+            "http://127.0.0.1",
+            "null",
+            "https://app.example.com.evil",
+        ] {
             assert_eq!(check("localhost", Some(origin)), Err(Turned::Origin), "{origin}");
         }
     }
