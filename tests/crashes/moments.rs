@@ -98,6 +98,7 @@ fn kill_a_half(of: &'static str, half: impl Fn(&Server) -> Process, judge: impl 
     neighbour.end();
 }
 
+/// proves: ending server; ending mounts
 #[test]
 fn a_supervisor_killed_at_any_moment_takes_its_runs_along_and_callers_are_told() {
     kill_a_half("the supervisor", Server::supervisor, |what, end| match end {
@@ -111,6 +112,7 @@ fn a_supervisor_killed_at_any_moment_takes_its_runs_along_and_callers_are_told()
     });
 }
 
+/// proves: ending server; ending mounts
 #[test]
 fn a_server_killed_at_any_moment_takes_everything_along_and_closes_its_connections() {
     let half = |server: &Server| {
