@@ -131,9 +131,7 @@ fn next(failure: &Failure) -> Option<String> {
     }
     let Failure::Host(failure) = failure else { return None };
     match failure {
-        HostError::Connect(supervisor_client::ConnectError::Unable { next, .. }) => {
-            Some(next.clone())
-        }
+        HostError::Connect(supervisor_client::ConnectError::Unable(unable)) => doctor::next(unable),
         HostError::Start(start::StartError::Supervisor(error))
         | HostError::Settings(SettingsError::Trust(error))
         | HostError::Policy(policy_files::PolicyFilesError::Trust(error)) => Some(error.next()),

@@ -10,6 +10,6 @@ pub mod message;
 
 pub use codec::{CodecError, receive, send};
 pub use message::{
-    CancelReason, Ended, FailedStep, InterpreterInfo, LimitsInForce, Refusal, RunRequest, Started,
-    ToServer, ToSupervisor, Usage, Verdict, Welcome,
+    CancelReason, Counted, Ended, FailedStep, InterpreterInfo, LimitsInForce, ProbeReport, Refusal,
+    RunRequest, Started, ToServer, ToSupervisor, Unable, Usage, Verdict, Welcome,
 };

@@ -252,39 +252,4 @@ mod tests {
             run(server.address, "print(1)").expect("ok");
         }
     }
-
-    /// proves: ending mounts
-    #[test]
-    fn a_hundred_runs_leave_nothing() {
-        let server = Server::start(&[]);
-        run(server.address, "print(1)").expect("ok");
-        let supervisor = server.supervisor();
-        let open = || {
-            let descriptors = format!("/proc/{}/fd", supervisor.pid);
-            std::fs::read_dir(descriptors).map_or(0, Iterator::count)
-        };
-        for _ in 0..4 {
-            at_once(&server, 4, |_| "print(1)".to_owned());
-        }
-        let settled = eventually(Duration::from_secs(2), || descendants(supervisor.pid).len() <= 1);
-        assert!(settled, "{:?}", descendants(supervisor.pid));
-        let (before, mounts) = (open(), mounts_of(supervisor.pid));
-        // `make soak` asks for many more.
-        let rounds =
-            std::env::var("PRIMCS_TEST_ROUNDS").map_or(25, |n| n.parse().expect("a number"));
-        for _ in 0..rounds {
-            at_once(&server, 4, |n| format!("import os\nos.fork()\nprint({n})"));
-        }
-        let back = eventually(Duration::from_secs(2), || open() <= before);
-        assert!(back, "descriptors of the supervisor: {before} before, {} after", open());
-        assert_eq!(mounts_of(supervisor.pid), mounts, "mounts in the supervisor's namespace");
-        assert!(descendants(supervisor.pid).len() <= 1, "{:?}", descendants(supervisor.pid));
-    }
-
-    fn mounts_of(pid: i32) -> usize {
-        std::fs::read_to_string(format!("/proc/{pid}/mountinfo"))
-            .expect("mountinfo")
-            .lines()
-            .count()
-    }
 }

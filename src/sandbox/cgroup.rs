@@ -295,6 +295,15 @@ impl Leaf {
         Some(micros / 1000)
     }
 
+    /// Periods in which CPU time was rationed, and those in which the ration was used up; v2 has
+    /// neither where there is no limit.
+    #[must_use]
+    pub fn rationed(&self) -> (u64, u64) {
+        let cpu = self.directory(Controller::Cpu).or_else(|| self.birth());
+        let count = |key| cpu.and_then(|cpu| keyed(cpu, "cpu.stat", key).ok()).unwrap_or(0);
+        (count("nr_periods"), count("nr_throttled"))
+    }
+
     /// Kills every process in the leaf at once, where the kernel can.
     pub fn kill(&self) -> Result<(), CgroupError> {
         match self.directory(Controller::Unified) {

@@ -29,6 +29,7 @@ pub const RESULT_DESCRIPTOR: i32 = 3;
 
 /// Runs as pid 1 of a run, from just after `clone3` to the end.
 pub fn init(control: &OwnedFd, plan: &SandboxPlan, filter: &[BpfProgram]) -> ! {
+    weaken::is_now("init");
     let status = match confine_and_wait(control, plan, filter) {
         Ok(ended) => say(control, &ended),
         Err(failure) => say(control, &FromInit::Failed(failure)),
@@ -80,6 +81,7 @@ fn confine_and_wait(
     let program = match fork_process().in_step("fork")? {
         Side::Parent(pid) => pid,
         Side::Child => {
+            weaken::is_now("program");
             // Number 0 is about to become the program's stdin.
             let control = descriptors::duplicate_above(control, 16).in_step("duplicate socket")?;
             let Err(failure) =

@@ -6,6 +6,8 @@ use std::io;
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
+use super::weaken;
+
 /// Largest message on this socket.
 pub const MAX_MESSAGE: usize = 4096;
 
@@ -58,6 +60,7 @@ impl<T> InStep<T> for io::Result<T> {
             step: step.to_owned(),
             errno: error.raw_os_error().unwrap_or(libc::EIO),
         })
+        .inspect(|_| weaken::done(step))
     }
 }
 

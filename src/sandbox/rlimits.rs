@@ -27,6 +27,13 @@ pub fn lower(limits: &[Rlimit]) -> Result<(), StepFailure> {
     Ok(())
 }
 
+/// What a limit of the plan comes to for whoever inherits from this process.
+#[must_use]
+pub fn reachable(limit: &Rlimit) -> u64 {
+    let inherited = resource(&limit.name).and_then(|resource| getrlimit(resource).ok());
+    inherited.map_or(limit.value, |(_, hard)| limit.value.min(hard))
+}
+
 fn resource(name: &str) -> Option<Resource> {
     Some(match name {
         "as" => Resource::RLIMIT_AS,

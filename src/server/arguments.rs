@@ -109,6 +109,9 @@ pub(super) struct RunArguments {
 pub(super) struct DoctorArguments {
     #[command(flatten)]
     pub(super) host: HostArguments,
+    /// Print what each check means and how to mend it (docs/doctor.md), and check nothing
+    #[arg(long)]
+    pub(super) checks: bool,
     /// For programs
     #[arg(long)]
     pub(super) json: bool,

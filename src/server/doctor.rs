@@ -1,112 +1,135 @@
-//! `primcs doctor`: starts the supervisor as a server would, shows what it says about this host and
-//! has it confine one run. Exit status 0 means that a run can be confined here.
+//! `primcs doctor`: starts the supervisor as a server would, has it confine runs, and says of each
+//! check of its table how it stands here, what that means and what mends it. It believes nothing
+//! but what was done; what it reads of the host only explains.
 #![forbid(unsafe_code)]
 
+mod advice;
+mod amount;
+mod checks;
+mod facts;
+mod findings;
+mod report;
+
+use std::error::Error as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::wire::{LimitsInForce, Welcome};
+use crate::settings;
+use crate::wire::{RunRequest, Unable, Verdict};
 
 use super::Failure;
 use super::arguments::DoctorArguments;
 use super::assemble;
-use super::health::{self, Probe};
-use super::host::{Host, HostError};
+use super::health;
+use super::host::{self, Host, HostError};
 use super::log::Usual;
 use super::printed;
-use super::supervisor_client::ConnectError;
+use super::supervisor_client::{ConnectError, SupervisorClient};
+
+use facts::{Before, Facts};
+use findings::{Outcome, Status};
 
 pub(super) fn run(arguments: &DoctorArguments) -> Result<ExitCode, Failure> {
-    let host =
-        Host::split(arguments.host.settings(), arguments.host.config.as_deref(), Usual::Problems)?;
-    let connected = match host.connect() {
-        Ok(connected) => connected,
-        Err(HostError::Connect(ConnectError::Unable { problem, next })) => {
-            let report = json!({"ready": false, "failure": problem, "next": next});
-            let text = format!("FAILED  {problem}\nnext    {next}\n");
-            return show(arguments.json, &report, &text, false);
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let welcome = connected.welcome.clone();
-    let probe = assemble::with_runtime(connected, |assembled| async move {
-        health::ask(&assembled.runner.supervisor).await
-    })?;
-    let report = health::report(&welcome, &probe);
-    show(arguments.json, &report, &text(&welcome, &probe), probe.failure.is_none())
-}
-
-fn show(json: bool, report: &Value, text: &str, ready: bool) -> Result<ExitCode, Failure> {
-    let json = json.then(|| format!("{report}\n"));
-    printed::print(json.as_deref().unwrap_or(text)).map_err(Failure::Write)?;
-    Ok(if ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn text(welcome: &Welcome, probe: &Probe) -> String {
-    let limits = &welcome.limits;
-    let yes = |value: bool| if value { "yes" } else { "NO" };
-    let landlock = welcome.landlock_abi.map_or_else(|| "NO".to_owned(), |abi| format!("ABI {abi}"));
-    let mut lines = vec![
-        format!("version      {}", welcome.version),
-        format!("isolation    {}", welcome.isolation),
-        format!("privilege    {}", if welcome.rootless { "rootless" } else { "root" }),
-        format!("cgroups      {}", welcome.cgroup_layout),
-        format!("hard limits  {}", yes(limits.hard)),
-        format!("Landlock     {landlock}"),
-        format!(
-            "interpreter  Python {} at {}",
-            welcome.interpreter.version, welcome.interpreter.path
-        ),
-        format!("each run     {}", each_run(limits)),
-        format!("at once      {} runs", welcome.max_runs),
-        format!("policy       {}", welcome.policy_digest),
-    ];
-    lines.extend(welcome.notes.iter().map(|note| format!("note         {note}")));
-    lines.push(match &probe.failure {
-        None => "ok           a run was confined and answered as it should".to_owned(),
-        Some(failure) => format!("FAILED       {failure}"),
-    });
-    lines.join("\n") + "\n"
-}
-
-/// The numbers that hold, and what has none.
-fn each_run(limits: &LimitsInForce) -> String {
-    let unless_soft = |value: Option<u64>, what: &str| {
-        value.map_or_else(|| format!("{what} NOT LIMITED"), |value| format!("{value} {what}"))
-    };
-    format!(
-        "{} ms, {}, {}, {}, {} bytes and {} files of disk, {} open files",
-        limits.wall_ms,
-        unless_soft(limits.memory_bytes, "bytes of memory"),
-        unless_soft(limits.pids, "processes"),
-        unless_soft(limits.cpu_millicores, "millicores"),
-        limits.disk_bytes,
-        limits.disk_inodes,
-        limits.open_files
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_limit_that_nobody_enforces_shows_no_number() {
-        let mut limits = LimitsInForce {
-            hard: true,
-            wall_ms: 60_000,
-            memory_bytes: Some(1 << 30),
-            pids: Some(128),
-            cpu_millicores: Some(1000),
-            disk_bytes: 1 << 29,
-            disk_inodes: 65_536,
-            open_files: 1024,
-        };
-        assert!(each_run(&limits).contains("1073741824 bytes of memory, 128 processes, 1000 mill"));
-        (limits.memory_bytes, limits.pids, limits.cpu_millicores) = (None, None, None);
-        let soft = each_run(&limits);
-        assert_eq!(soft.matches("NOT LIMITED").count(), 3, "{soft}");
-        assert!(soft.contains("60000 ms") && soft.contains("1024 open files"), "{soft}");
+    if arguments.checks {
+        printed::print(&checks::page()).map_err(Failure::Write)?;
+        return Ok(ExitCode::SUCCESS);
     }
+    let before = Before::look();
+    // Where there are no cgroups all else is examined all the same; the verdict says what it lacks.
+    let given = settings::Settings { allow_soft_limits: Some(true), ..arguments.host.settings() };
+    let host = Host::split(given, arguments.host.config.as_deref(), Usual::Problems);
+    let named = host.as_ref().ok().and_then(|host| host.settings.state_dir.clone());
+    let usual = || settings::default_state_dir(before.is_root(), host::environment);
+    let state_dir = named.or_else(|| arguments.host.state_dir.clone()).or_else(usual);
+    let facts = Facts::look(before, state_dir.as_deref());
+    let outcome = match host.and_then(Host::connect) {
+        Ok(connected) => {
+            let welcome = Box::new(connected.welcome.clone());
+            let (probe, wall) = assemble::with_runtime(connected, |assembled| async move {
+                let supervisor = &assembled.runner.supervisor;
+                (health::ask(supervisor).await, stopped_in_time(supervisor).await)
+            })?;
+            Outcome::Started { welcome, probe, wall }
+        }
+        Err(HostError::Connect(ConnectError::Unable(unable))) => Outcome::Refused(*unable),
+        Err(error) => Outcome::Refused(before_the_supervisor(error)),
+    };
+    show(arguments.json, &facts, &outcome)
 }
+
+/// Before privilege is given up: what only the process that was started knows.
+pub(super) fn look_before() {
+    let _for_later = Before::look();
+}
+
+/// The one thing that mends a start the supervisor refused.
+pub(super) fn next(unable: &Unable) -> Option<String> {
+    let facts = Facts::look(Before::look(), None);
+    let findings = findings::of(&facts, &Outcome::Refused(unable.clone()));
+    findings.into_iter().find(|finding| finding.status == Status::Failed)?.fix
+}
+
+fn show(as_json: bool, facts: &Facts, outcome: &Outcome) -> Result<ExitCode, Failure> {
+    let findings = findings::of(facts, outcome);
+    let verdict = report::Verdict::of(&findings, outcome);
+    let text = if as_json {
+        let value: Value = report::json(&findings, outcome, verdict);
+        format!("{value}\n")
+    } else {
+        report::text(&findings, outcome, verdict)
+    };
+    printed::print(&text).map_err(Failure::Write)?;
+    Ok(ExitCode::from(verdict.exit_status()))
+}
+
+/// A start that failed on our own side of the line, as the supervisor would say it.
+fn before_the_supervisor(error: HostError) -> Unable {
+    let check = match &error {
+        HostError::Start(_) => "start.programs",
+        HostError::Settings(_) | HostError::Log(_) | HostError::UnknownVariable { .. } => {
+            "start.settings"
+        }
+        HostError::Policy(_) => "start.policy",
+        HostError::Connect(ConnectError::Version { .. } | ConnectError::Policy { .. }) => {
+            "start.one_package"
+        }
+        HostError::Connect(_) => "step.spawner",
+    };
+    let mut problem = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        problem = format!("{problem}: {error}");
+        cause = error.source();
+    }
+    let next = super::next(&Failure::Host(error));
+    Unable { check: check.to_owned(), problem, next, step: None, probe: None }
+}
+
+/// An ordinary run that goes on: it must be stopped when its time is over.
+async fn stopped_in_time(supervisor: &SupervisorClient) -> Result<(), String> {
+    let request = RunRequest {
+        request: 0,
+        principal: "doctor".to_owned(),
+        code: "import time\ntime.sleep(600)\n".to_owned(),
+        timeout_ms: Some(200),
+    };
+    let stopped = async {
+        let live = match supervisor.run(request).await {
+            Ok(Ok(live)) => live,
+            Ok(Err(refusal)) => return Err(format!("the run was refused: {refusal:?}")),
+            Err(_) => return Err("the supervisor is gone".to_owned()),
+        };
+        match live.ended.await {
+            Ok(ended) if ended.verdict == Verdict::Timeout => Ok(()),
+            Ok(ended) => Err(format!("it ended otherwise: {:?}", ended.verdict)),
+            Err(_) => Err("the supervisor is gone".to_owned()),
+        }
+    };
+    let late = |_| Err(format!("it was not stopped within {} s", PATIENCE.as_secs()));
+    tokio::time::timeout(PATIENCE, stopped).await.unwrap_or_else(late)
+}
+
+/// A hundred times what the run is given.
+const PATIENCE: Duration = Duration::from_secs(20);

@@ -107,7 +107,7 @@ impl CallError {
     pub(super) fn killed() -> Self {
         Self::new(
             "run.killed",
-            "the run was ended by the operator or because the server is stopping",
+            "the run was ended from outside: by the operator, by the host, or because the server is stopping",
             "Call again; the program itself was not at fault.",
         )
     }
@@ -121,6 +121,14 @@ impl CallError {
             "sandbox.failed",
             format!("the run could not be confined ({what}), so the code was not run"),
             "Nothing in the code causes this. Ask the operator to run `primcs doctor`.",
+        )
+    }
+
+    pub(super) fn supervisor_silent() -> Self {
+        Self::new(
+            "sandbox.supervisor_silent",
+            "the supervisor did not answer in time; should it start the run after all, the run is stopped at once",
+            "Ask the operator to look at the supervisor (it may be stopped or starved) and to restart it.",
         )
     }
 

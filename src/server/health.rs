@@ -4,11 +4,10 @@
 
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 
-use crate::wire::Welcome;
+use crate::wire::{ProbeReport, Welcome};
 
 use super::supervisor_client::{Gone, SupervisorClient};
 
@@ -16,19 +15,12 @@ use super::supervisor_client::{Gone, SupervisorClient};
 #[derive(Debug)]
 pub(super) struct Health {
     supervisor: SupervisorClient,
-    last: Mutex<Option<(Instant, Probe)>>,
-}
-
-/// What a probe found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Probe {
-    /// Absent when a run was confined and answered as it should.
-    pub(super) failure: Option<String>,
+    last: Mutex<Option<(Instant, ProbeReport)>>,
 }
 
 const FRESH: Duration = Duration::from_secs(10);
 
-/// A host that needs longer for one trivial run is not ready for more.
+/// A host that needs longer for one small run is not ready for more.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Health {
@@ -36,11 +28,11 @@ impl Health {
         Self { supervisor, last: Mutex::new(None) }
     }
 
-    pub(super) async fn probe(&self) -> Probe {
+    pub(super) async fn probe(&self) -> ProbeReport {
         // Whoever waits for the lock gets the answer of the one who holds it.
         let mut last = self.last.lock().await;
         if self.supervisor.gone().is_cancelled() {
-            return Probe { failure: Some("the supervisor is gone".to_owned()) };
+            return without_answer("the supervisor is gone");
         }
         if let Some((when, probe)) = &*last
             && when.elapsed() < FRESH
@@ -54,20 +46,28 @@ impl Health {
 }
 
 /// One probe, now.
-pub(super) async fn ask(supervisor: &SupervisorClient) -> Probe {
-    let failure = match tokio::time::timeout(PATIENCE, supervisor.probe()).await {
-        Ok(Ok(failure)) => failure,
-        Ok(Err(Gone)) => Some("the supervisor is gone".to_owned()),
-        Err(_) => Some(format!("no answer within {} s", PATIENCE.as_secs())),
-    };
-    Probe { failure }
+pub(super) async fn ask(supervisor: &SupervisorClient) -> ProbeReport {
+    match tokio::time::timeout(PATIENCE, supervisor.probe()).await {
+        Ok(Ok(report)) => report,
+        Ok(Err(Gone)) => without_answer("the supervisor is gone"),
+        Err(_) => without_answer(&format!("no answer within {} s", PATIENCE.as_secs())),
+    }
 }
 
-/// What `/readyz` and `doctor --json` say about this host.
-pub(super) fn report(welcome: &Welcome, probe: &Probe) -> Value {
-    json!({
-        "ready": probe.failure.is_none(),
-        "failure": probe.failure,
+fn without_answer(problem: &str) -> ProbeReport {
+    ProbeReport {
+        failed: vec!["run.probe".to_owned()],
+        problem: Some(problem.to_owned()),
+        ..ProbeReport::default()
+    }
+}
+
+/// What `/readyz` and `doctor --json` say about this host. `failed` are ids of `doctor`'s checks.
+pub(super) fn report(welcome: &Welcome, probe: &ProbeReport) -> Map<String, Value> {
+    let report = json!({
+        "ready": probe.problem.is_none(),
+        "failure": probe.problem,
+        "failed": probe.failed,
         "version": welcome.version,
         "isolation": welcome.isolation,
         "rootless": welcome.rootless,
@@ -79,5 +79,6 @@ pub(super) fn report(welcome: &Welcome, probe: &Probe) -> Value {
         "max_runs": welcome.max_runs,
         "policy_digest": welcome.policy_digest,
         "notes": welcome.notes,
-    })
+    });
+    if let Value::Object(fields) = report { fields } else { Map::new() }
 }

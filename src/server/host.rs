@@ -12,6 +12,7 @@ use crate::policy::Policy;
 use crate::settings::{self, Settings, SettingsError};
 use crate::wire::Welcome;
 
+use super::doctor;
 use super::log::{self, LogError, Usual};
 use super::policy_files::{self, PolicyFilesError};
 use super::start::{self, Split, StartError};
@@ -104,6 +105,7 @@ impl Host {
         config: Option<&Path>,
         usual: Usual,
     ) -> Result<Self, HostError> {
+        doctor::look_before();
         let given = flags.over(environment_settings()?).checked()?;
         let root = nix::unistd::geteuid().is_root();
         let split = start::split(&given, config)?;

@@ -45,6 +45,9 @@ pub(super) struct OutputCaps {
 const SLOT_RETRY: Duration = Duration::from_millis(20);
 const SLOT_PATIENCE: Duration = Duration::from_secs(5);
 
+/// The supervisor's own deadlines for a start are shorter than this, its nursery's restart included.
+const SILENCE: Duration = Duration::from_secs(30);
+
 /// The supervisor holds the wall clock. Only if it says nothing long after, we stop waiting.
 const GRACE_BEYOND_WALL: Duration = Duration::from_secs(15);
 
@@ -127,9 +130,14 @@ impl Runner {
     async fn start(&self, request: RunRequest) -> Result<LiveRun, RunResult> {
         let asked = Instant::now();
         loop {
-            let answer = self.supervisor.run(request.clone()).await;
+            let answer = self.supervisor.run(request.clone());
             let digest = &self.welcome.policy_digest;
             let failed = |status, error| RunResult::without_run(status, error, digest);
+            // A run that starts after all finds nobody and is cancelled.
+            let Ok(answer) = tokio::time::timeout(SILENCE, answer).await else {
+                tracing::error!("the supervisor does not answer");
+                return Err(failed(Status::SandboxFailed, CallError::supervisor_silent()));
+            };
             match answer {
                 Ok(Ok(run)) => return Ok(run),
                 Ok(Err(Refusal::Busy)) if asked.elapsed() < SLOT_PATIENCE => {

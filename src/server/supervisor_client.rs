@@ -18,17 +18,19 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::wire::{
-    self, CancelReason, CodecError, Ended, Refusal, RunRequest, Started, ToServer, ToSupervisor,
-    Welcome,
+    self, CancelReason, CodecError, Ended, ProbeReport, Refusal, RunRequest, Started, ToServer,
+    ToSupervisor, Unable, Welcome,
 };
 
 /// Why there is no usable supervisor.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectError {
-    #[error("the supervisor ended before it was ready; what it said stands above")]
+    #[error(
+        "the supervisor ended before it was ready; what it said stands above, and if that is nothing it was killed: the log of the kernel (dmesg) may say by whom"
+    )]
     Ended,
-    #[error("{problem}")]
-    Unable { problem: String, next: String },
+    #[error("{}", .0.problem)]
+    Unable(Box<Unable>),
     #[error(
         "server and supervisor are not of one version ({ours} and {theirs}); install both together"
     )]
@@ -53,11 +55,14 @@ pub(super) fn connect(socket: &OwnedFd, policy_digest: &str) -> Result<Welcome, 
     };
     // A supervisor that cannot start says why and leaves, perhaps before it reads our hello.
     let sent = wire::send(socket, &hello, &[]);
-    let welcome = match wire::receive(socket).map_err(ConnectError::Codec)? {
+    let received = match wire::receive(socket) {
+        // It died with our hello unread.
+        Err(CodecError::Socket(error)) if error.kind() == io::ErrorKind::ConnectionReset => None,
+        other => other.map_err(ConnectError::Codec)?,
+    };
+    let welcome = match received {
         Some((ToServer::Welcome(welcome), _)) => *welcome,
-        Some((ToServer::Unable { problem, next }, _)) => {
-            return Err(ConnectError::Unable { problem, next });
-        }
+        Some((ToServer::Unable(unable), _)) => return Err(ConnectError::Unable(unable)),
         Some(_) => return Err(ConnectError::OutOfTurn),
         None => return Err(ConnectError::Ended),
     };
@@ -107,7 +112,7 @@ struct Expected {
     next_request: u64,
     answers: HashMap<u64, oneshot::Sender<Answer>>,
     ends: HashMap<String, oneshot::Sender<Ended>>,
-    probes: VecDeque<oneshot::Sender<Option<String>>>,
+    probes: VecDeque<oneshot::Sender<ProbeReport>>,
 }
 
 /// The connection ended; there will be no answer.
@@ -149,8 +154,8 @@ impl SupervisorClient {
         self.send(ToSupervisor::Cancel { run_id: run_id.to_owned(), why });
     }
 
-    /// Has the supervisor confine one trivial run; `Ok(None)` means that all is well.
-    pub(super) async fn probe(&self) -> Result<Option<String>, Gone> {
+    /// Has the supervisor confine a run that tries every wall and limit.
+    pub(super) async fn probe(&self) -> Result<ProbeReport, Gone> {
         let (sender, answer) = oneshot::channel();
         self.with_expected(|expected| expected.probes.push_back(sender));
         self.send(ToSupervisor::Probe);
@@ -228,11 +233,11 @@ impl SupervisorClient {
                 let waiter = waiter.ok_or("it ended a run that was not under way")?;
                 drop(waiter.send(*ended));
             }
-            ToServer::Probed { failure } => {
+            ToServer::Probed(report) => {
                 let waiter = self.with_expected(|expected| expected.probes.pop_front());
-                drop(waiter.ok_or("it answered a probe that nobody sent")?.send(failure));
+                drop(waiter.ok_or("it answered a probe that nobody sent")?.send(*report));
             }
-            ToServer::Welcome(_) | ToServer::Unable { .. } => {
+            ToServer::Welcome(_) | ToServer::Unable(_) => {
                 return Err("it sent a greeting out of turn".to_owned());
             }
         }

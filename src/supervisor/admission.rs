@@ -31,9 +31,3 @@ pub fn admit<'a>(request: &'a RunRequest, policy: &Policy) -> Result<Admitted<'a
     let wished = request.timeout_ms.map_or(wall.value, Duration::from_millis);
     Ok(Admitted { code: &request.code, wall: wished.clamp(Duration::from_millis(1), wall.ceiling) })
 }
-
-/// The run with which a supervisor shows that it can confine one.
-#[must_use]
-pub fn probe(policy: &Policy) -> Admitted<'static> {
-    Admitted { code: super::probe::CODE, wall: policy.limits.run.wall.value }
-}

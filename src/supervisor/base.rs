@@ -28,6 +28,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use crate::policy;
+use crate::sandbox::weaken;
 pub use error::BaseError;
 use interpreter::Interpreter;
 use nix::fcntl::Flock;
@@ -137,7 +138,9 @@ fn build(request: &BaseRequest<'_>, store: &Store, choice: Choice) -> Result<Bas
     let building = store.begin()?;
     manifest::write(&copy::write(&building.join(ROOT), &pieces)?, &building)?;
     index.write(&building)?;
+    weaken::done("make copy");
     let place = store.finish(&building, &key)?;
+    weaken::done("name copy");
     store.prune(&place)?;
     hold(place, choice, index, true)
 }

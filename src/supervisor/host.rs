@@ -7,12 +7,16 @@ use nix::unistd::Pid;
 
 use super::identities::SPAWNER;
 use super::nursery::{Nursery, Setup};
+use super::startup::Means;
 use crate::policy::Policy;
 use crate::sandbox::cgroup::{CgroupError, Cgroups, Layout, Leaf, LeafLimits};
 use crate::sandbox::plan::SandboxPlan;
 use crate::sandbox::report::StepFailure;
 use crate::sandbox::workspace::WorkspacePlan;
 use crate::wire::LimitsInForce;
+
+/// How often in a row a spawner may die while it starts.
+const MOST_TRIES: u32 = 5;
 
 /// Everything that outlives a single run.
 #[derive(Debug)]
@@ -21,6 +25,7 @@ pub struct Host {
     cgroups: Option<Cgroups>,
     leaf_limits: LeafLimits,
     workspace: WorkspacePlan,
+    probe: Means,
     setup: Setup,
     nursery: Nursery,
     /// The owner that may clone into our cgroups, as root.
@@ -34,17 +39,26 @@ impl Host {
         cgroups: Option<Cgroups>,
         leaf_limits: LeafLimits,
         workspace: WorkspacePlan,
+        probe: Means,
         setup: Setup,
     ) -> Result<Self, StepFailure> {
         let spawner = setup.become_id.map(|_| SPAWNER);
         let nursery = start_nursery(&setup, cgroups.as_ref(), spawner)?;
-        Ok(Self { policy, cgroups, leaf_limits, workspace, setup, nursery, spawner })
+        Ok(Self { policy, cgroups, leaf_limits, workspace, probe, setup, nursery, spawner })
     }
 
-    /// The spawner died. Runs are children of the supervisor and go on; the next one needs another.
+    /// The spawner died. Runs are children of the supervisor and go on; the next one needs another,
+    /// and what killed one may kill the next before it is up.
     pub fn restart_nursery(&mut self) -> Result<(), StepFailure> {
-        self.nursery = start_nursery(&self.setup, self.cgroups.as_ref(), self.spawner)?;
-        Ok(())
+        let mut tries = 1..MOST_TRIES;
+        loop {
+            let started = start_nursery(&self.setup, self.cgroups.as_ref(), self.spawner);
+            match started.map(|nursery| self.nursery = nursery) {
+                // One that hangs has cost all runs their clocks for long enough.
+                Err(failure) if failure.errno != libc::EAGAIN && tries.next().is_some() => {}
+                last => return last,
+            }
+        }
     }
 
     /// The spawner.
@@ -65,10 +79,16 @@ impl Host {
         &self.setup.sandbox
     }
 
-    /// The tmpfs of every run.
+    /// The tmpfs of every run, or that of a probe.
     #[must_use]
-    pub const fn workspace(&self) -> &WorkspacePlan {
-        &self.workspace
+    pub const fn workspace(&self, for_probe: bool) -> &WorkspacePlan {
+        if for_probe { &self.probe.workspace } else { &self.workspace }
+    }
+
+    /// How a probe differs from other runs.
+    #[must_use]
+    pub const fn probe(&self) -> &Means {
+        &self.probe
     }
 
     /// Where limits come from.
@@ -77,11 +97,12 @@ impl Host {
         self.cgroups.as_ref().map_or(Layout::None, Cgroups::layout)
     }
 
-    /// Makes the cgroups of one run.
-    pub fn create_leaf(&self, run: &str) -> Result<Option<Leaf>, CgroupError> {
+    /// Makes the cgroups of one run, or of a probe.
+    pub fn create_leaf(&self, run: &str, for_probe: bool) -> Result<Option<Leaf>, CgroupError> {
+        let limits = if for_probe { &self.probe.leaf } else { &self.leaf_limits };
         self.cgroups
             .as_ref()
-            .map(|cgroups| cgroups.create_leaf(run, &self.leaf_limits, self.spawner))
+            .map(|cgroups| cgroups.create_leaf(run, limits, self.spawner))
             .transpose()
     }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::prctl;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 use nix::unistd::{Gid, Pid, Uid, setgroups, setresgid, setresuid};
@@ -65,14 +65,16 @@ impl Nursery {
         if weaken::stands("environment") {
             command.env_clear();
         }
-        let child = command
+        command
             .arg0(NAME)
             .current_dir("/")
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .in_step("start nursery")?;
+            .stderr(Stdio::inherit());
+        let child = command.spawn().in_step("start nursery")?;
+        // It still owns the nursery's end; while that is open here, a nursery that dies before it is
+        // ready would never be seen to.
+        drop(command);
         let pid = Pid::from_raw(i32::try_from(child.id()).unwrap_or(0));
         place(pid)?;
         let text = serde_json::to_vec(setup).map_err(io::Error::other).in_step("write setup")?;
@@ -98,6 +100,12 @@ impl Nursery {
     #[must_use]
     pub const fn pid(&self) -> Pid {
         self.pid
+    }
+
+    /// Ends one that no longer answers.
+    pub fn kill(&self) {
+        // It is our child and not reaped yet, so the pid is its own.
+        let _ = kill(self.pid, Signal::SIGKILL);
     }
 
     /// Asks for one init that speaks on `control`, born in `cgroup`.
@@ -142,6 +150,7 @@ fn settle(socket: &OwnedFd) -> Result<(SandboxPlan, Vec<seccompiler::BpfProgram>
         serde_json::from_slice(&text).map_err(io::Error::other).in_step("read setup")?;
 
     weaken::remove(&setup.sandbox.weakened);
+    weaken::is_now("nursery");
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     prctl::set_name(c"primcs-init").in_step("prctl PR_SET_NAME")?;
     if weaken::stands("oom_score") {
@@ -200,8 +209,10 @@ fn spawn_on_request(
         let mut handed = packet.descriptors.into_iter();
         let Some(control) = handed.next() else { return ExitCode::FAILURE };
         let cgroup = handed.next();
+        weaken::run_begins();
+        weaken::done("asked for init");
         match clone_init(cgroup.as_ref().map(AsFd::as_fd), weaken::stands("network")) {
-            Ok(Side::Parent(_)) => {}
+            Ok(Side::Parent(_)) => weaken::done("clone3"),
             Ok(Side::Child) => enter_run(control, plan, filter),
             Err(error) => report(
                 control.as_fd(),

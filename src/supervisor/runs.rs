@@ -22,11 +22,15 @@ use crate::sandbox::cgroup::Leaf;
 use crate::sandbox::plan::SandboxPlan;
 use crate::sandbox::report::{FromInit, InStep, MAX_MESSAGE, StepFailure, ToInit};
 use crate::sandbox::weaken;
+use crate::sandbox::workspace::WorkspacePlan;
 use crate::sys::{descriptors, socket};
 use crate::wire::{Ended, FailedStep, LimitsInForce, Started, Usage, Verdict};
 
 /// How long the kernel may take to make a run's namespaces.
 const HELLO_DEADLINE: Duration = Duration::from_secs(10);
+/// How much later than the end of an init that said nothing the spawner's death may be told, when
+/// that was the cause.
+const SILENCE: Duration = Duration::from_millis(100);
 
 /// One run.
 #[derive(Debug)]
@@ -79,6 +83,8 @@ struct Handover {
     workspace: OwnedFd,
     writing: Vec<OwnedFd>,
     reading: Vec<OwnedFd>,
+    /// When it is given up.
+    until: Instant,
 }
 
 /// What an event led to.
@@ -90,6 +96,8 @@ pub enum Outcome {
     Started(Started, Vec<OwnedFd>),
     /// It is over.
     Ended(Box<Ended>),
+    /// It is over before anybody was told that it had started.
+    NeverStarted(Box<Ended>),
 }
 
 impl Run {
@@ -102,9 +110,12 @@ impl Run {
         wall: Duration,
         host_id: u32,
     ) -> Result<Self, StepFailure> {
-        let leaf = host.create_leaf(&id).map_err(|error| cgroup_failure(&error))?;
+        weaken::run_begins();
+        let probe = asker == Asker::Probe;
+        let leaf = host.create_leaf(&id, probe).map_err(|error| cgroup_failure(&error))?;
+        weaken::done("make leaf");
         // The spawner is asked last, so that a failure leaves no init behind.
-        let asked = make_handover(host, host_id, code)
+        let asked = make_handover(host.workspace(probe), host_id, code)
             .and_then(|handover| Ok((handover, ask_for_init(host, leaf.as_ref())?)));
         match asked {
             Ok((handover, control)) => Ok(Self {
@@ -113,10 +124,10 @@ impl Run {
                 limits: host.limits_in_force(leaf.as_ref(), wall),
                 host_id,
                 leaf,
-                control: Some(control),
+                control,
                 init: None,
+                deadline: Some(handover.until),
                 state: State::Asked(handover),
-                deadline: Some(Instant::now() + HELLO_DEADLINE),
                 init_cpu_ms: 0,
                 next_count: Instant::now(),
             }),
@@ -178,7 +189,28 @@ impl Run {
             Ok(packet) if !packet.bytes.is_empty() && !packet.truncated => self.hear(host, &packet),
             // Nothing yet, whatever `poll` seemed to say.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Outcome::Nothing,
+            // Perhaps the spawner has died with the request in its hands.
+            _ if self.init.is_none() => {
+                self.control = None;
+                self.deadline = Some(Instant::now() + SILENCE);
+                Outcome::Nothing
+            }
             _ => self.end(Cause::Vanished),
+        }
+    }
+
+    /// Asks the new spawner for what the dead one did not make. The deadline stays what it was.
+    pub fn ask_again(&mut self, host: &Host) -> Outcome {
+        let (State::Asked(handover), None) = (&self.state, &self.control) else {
+            return Outcome::Nothing;
+        };
+        match ask_for_init(host, self.leaf.as_ref()) {
+            Ok(control) => {
+                self.control = control;
+                self.deadline = Some(handover.until);
+                Outcome::Nothing
+            }
+            Err(failure) => self.end(Cause::StepFailed(failure)),
         }
     }
 
@@ -194,11 +226,13 @@ impl Run {
                 if matches!(self.state, State::Asked(_)) && self.init.is_none() =>
             {
                 self.init = Some(Pid::from_raw(pid));
+                weaken::done("hear hello");
                 self.let_go(host).unwrap_or_else(|failure| self.end(Cause::StepFailed(failure)))
             }
             (Ok(FromInit::Failed(failure)), _) => self.end(Cause::StepFailed(failure)),
             (Ok(FromInit::Ended { exit_code, signal, cpu_ms }), _) => {
                 self.init_cpu_ms = cpu_ms;
+                weaken::done("hear the end");
                 self.end(Cause::Ended { exit_code, signal })
             }
             _ => self.end(Cause::Vanished),
@@ -212,17 +246,20 @@ impl Run {
         };
         if let Some(leaf) = &self.leaf {
             leaf.enter(init).map_err(|error| cgroup_failure(&error))?;
+            weaken::done("enter cgroup");
         }
         write_id_maps(init, host.plan(), self.host_id)?;
-        let State::Asked(handover) = std::mem::replace(&mut self.state, State::Dying) else {
-            return Ok(Outcome::Nothing);
-        };
+        let State::Asked(handover) = &self.state else { return Ok(Outcome::Nothing) };
         let go = serde_json::to_vec(&ToInit::Go).map_err(io::Error::other).in_step("say go")?;
         let mut handed: Vec<_> = handover.writing.iter().map(AsFd::as_fd).collect();
         handed.push(handover.workspace.as_fd());
         socket::send_packet(control.as_fd(), &go, &handed).in_step("say go")?;
         let since = Instant::now();
-        self.state = State::Running { since };
+        // Only now: a run that could not be told to go still has its end to come.
+        let running = State::Running { since };
+        let State::Asked(handover) = std::mem::replace(&mut self.state, running) else {
+            return Ok(Outcome::Nothing);
+        };
         self.deadline = weaken::stands("wall_clock")
             .then(|| since + Duration::from_millis(self.limits.wall_ms));
         let started = Started {
@@ -244,6 +281,12 @@ impl Run {
         }
     }
 
+    /// How its CPU time was rationed; absent without cgroups.
+    #[must_use]
+    pub fn rationed(&self) -> Option<(u64, u64)> {
+        self.leaf.as_ref().map(Leaf::rationed)
+    }
+
     /// Counts the sockets of a running run, when it is time to.
     pub fn watch_sockets(&mut self, host: &Host, now: Instant) -> Outcome {
         let (State::Running { .. }, Some(init)) = (&self.state, self.init) else {
@@ -262,12 +305,18 @@ impl Run {
     }
 
     /// Time is up.
-    pub fn on_deadline(&mut self) -> Outcome {
+    pub fn on_deadline(&mut self, host: &Host) -> Outcome {
         match self.state {
-            State::Asked(_) => self.end(Cause::StepFailed(StepFailure {
-                step: "wait for init".to_owned(),
-                errno: libc::ETIMEDOUT,
-            })),
+            State::Asked(_) if self.control.is_none() => {
+                let step = "wait for init".to_owned();
+                self.end(Cause::StepFailed(StepFailure { step, errno: libc::ECONNRESET }))
+            }
+            State::Asked(_) => {
+                // Nobody is served by one that hangs; who else waits for it will ask the next.
+                host.nursery().kill();
+                let step = "wait for init".to_owned();
+                self.end(Cause::StepFailed(StepFailure { step, errno: libc::ETIMEDOUT }))
+            }
             State::Running { .. } => self.end(Cause::Timeout),
             State::Dying => Outcome::Nothing,
         }
@@ -276,11 +325,11 @@ impl Run {
     /// Decides the verdict, kills everything, and says how it went. The answer does not wait for
     /// the clearing away.
     pub fn end(&mut self, cause: Cause) -> Outcome {
-        let wall_ms = match self.state {
+        let (outcome, wall_ms): (fn(_) -> _, _) = match self.state {
             State::Dying => return Outcome::Nothing,
-            State::Asked(_) => 0,
+            State::Asked(_) => (Outcome::NeverStarted, 0),
             State::Running { since } => {
-                u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+                (Outcome::Ended, u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX))
             }
         };
         let oom_kills = self.leaf.as_ref().map_or(0, |leaf| leaf.oom_kills().unwrap_or(0));
@@ -297,12 +346,13 @@ impl Run {
         };
         if weaken::stands("kill") || verdict != Verdict::Ok {
             self.kill();
+            weaken::done("kill");
         }
         // An init that has not said hello yet sees EOF instead of "go". The tmpfs goes with the run.
         self.control = None;
         self.state = State::Dying;
         self.deadline = None;
-        Outcome::Ended(Box::new(Ended {
+        outcome(Box::new(Ended {
             request: self.asker.request(),
             run_id: self.id.clone(),
             verdict,
@@ -351,19 +401,26 @@ impl Run {
     }
 }
 
-/// Returns our end of the socket on which the init will say hello.
-fn ask_for_init(host: &Host, leaf: Option<&Leaf>) -> Result<OwnedFd, StepFailure> {
+/// Returns our end of the socket on which the init will say hello; none when the spawner is dead,
+/// which SIGCHLD is about to tell.
+fn ask_for_init(host: &Host, leaf: Option<&Leaf>) -> Result<Option<OwnedFd>, StepFailure> {
     let (control, theirs) = socket::pair().in_step("socketpair")?;
     socket::receive_credentials(control.as_fd()).in_step("setsockopt SO_PASSCRED")?;
     // Every clock of every run stands still while this process waits for one.
     descriptors::set_nonblocking(&control).in_step("fcntl")?;
-    host.nursery().spawn(theirs.as_fd(), leaf.and_then(Leaf::birth)).in_step("ask nursery")?;
+    let asked = host.nursery().spawn(theirs.as_fd(), leaf.and_then(Leaf::birth));
+    if asked.as_ref().is_err_and(|error| {
+        matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+    }) {
+        return Ok(None);
+    }
+    asked.in_step("ask nursery")?;
     // Theirs closes here, so that EOF means that the init is gone.
-    Ok(control)
+    Ok(Some(control))
 }
 
-fn make_handover(host: &Host, host_id: u32, code: &str) -> Result<Handover, StepFailure> {
-    let workspace = host.workspace().create(host_id, code).in_step("make tmpfs")?;
+fn make_handover(plan: &WorkspacePlan, host_id: u32, code: &str) -> Result<Handover, StepFailure> {
+    let workspace = plan.create(host_id, code).in_step("make tmpfs")?;
     let mut writing = Vec::new();
     let mut reading = Vec::new();
     for _ in 0..3 {
@@ -375,7 +432,8 @@ fn make_handover(host: &Host, host_id: u32, code: &str) -> Result<Handover, Step
         reading.push(read);
         writing.push(write);
     }
-    Ok(Handover { workspace, writing, reading })
+    let until = Instant::now() + HELLO_DEADLINE;
+    Ok(Handover { workspace, writing, reading, until })
 }
 
 fn write_id_maps(init: Pid, plan: &SandboxPlan, outside: u32) -> Result<(), StepFailure> {

@@ -18,13 +18,16 @@ use super::identities::RunIds;
 use super::instance::Instance;
 use super::integrity::Integrity;
 use super::outbox::Outbox;
-use super::probe::Probe;
+use super::probe::{self, Probe};
 use super::runs::{Asker, Outcome, Run};
 use super::startup::Ready;
 use super::verdict::Cause;
 use crate::sandbox::report::StepFailure;
+use crate::sandbox::weaken;
 use crate::sys::wait;
-use crate::wire::{self, CodecError, Refusal, RunRequest, ToServer, ToSupervisor, Welcome};
+use crate::wire::{
+    self, CodecError, ProbeReport, Refusal, RunRequest, ToServer, ToSupervisor, Unable, Welcome,
+};
 
 /// How often a cgroup that is not empty yet is looked at again.
 const CLEARING: Duration = Duration::from_millis(5);
@@ -143,7 +146,7 @@ impl Serving {
             let now = Instant::now();
             for index in 0..self.runs.len() {
                 if self.runs.get(index).and_then(Run::deadline).is_some_and(|due| due <= now) {
-                    self.step(index, |run, _| run.on_deadline());
+                    self.step(index, Run::on_deadline);
                 }
                 self.step(index, |run, host| run.watch_sockets(host, now));
             }
@@ -153,7 +156,7 @@ impl Serving {
             if !self.runs.iter().any(|run| run.asker == Asker::Probe)
                 && let Some(outcome) = self.probe.take_outcome()
             {
-                self.answer_probe(outcome.err().as_deref());
+                self.answer_probe(&outcome);
             }
             self.outbox.flush(self.server.as_fd())?;
         }
@@ -256,9 +259,7 @@ impl Serving {
             self.start_probe(true);
             return Ok(());
         };
-        let next = "install primcs and primcs-supervisor from one package, and give both the same --policy";
-        self.outbox
-            .push(ToServer::Unable { problem: problem.clone(), next: next.to_owned() }, vec![]);
+        self.refuse("start.one_package", problem.clone(), None);
         self.outbox.flush(self.server.as_fd())?;
         Err(ServeError::Protocol(problem))
     }
@@ -280,12 +281,11 @@ impl Serving {
     }
 
     fn start(&mut self, asker: Asker, admitted: &Admitted<'_>) -> Result<(), Refusal> {
+        let failed = |message| Refusal::SandboxFailed { message };
         if self.integrity.is_damaged() {
-            return Err(Refusal::SandboxFailed { message: DAMAGED.to_owned() });
+            return Err(failed(DAMAGED.to_owned()));
         }
-        let id = self
-            .new_run_id()
-            .map_err(|error| Refusal::SandboxFailed { message: error.to_string() })?;
+        let id = self.new_run_id().map_err(|error| failed(error.to_string()))?;
         let host_id = self.ids.take().ok_or(Refusal::Busy)?;
         match Run::ask(&self.host, id, asker, admitted.code, admitted.wall, host_id) {
             Ok(run) => {
@@ -294,7 +294,7 @@ impl Serving {
             }
             Err(failure) => {
                 self.ids.give_back(host_id);
-                Err(Refusal::SandboxFailed { message: failure.to_string() })
+                Err(failed(failure.to_string()))
             }
         }
     }
@@ -305,42 +305,45 @@ impl Serving {
             return;
         }
         // Runs that fill every place are a better proof than a probe.
-        let admitted = admission::probe(self.host.policy());
-        let failure = match self.start(Asker::Probe, &admitted) {
+        let code = self.host.probe().code.clone();
+        let report = match self.start(Asker::Probe, &Admitted { code: &code, wall: probe::WALL }) {
             Ok(()) => return self.probe.begin(),
-            Err(Refusal::Busy) if !self.runs.is_empty() => None,
-            Err(Refusal::Busy) => Some("there is no place for a run".to_owned()),
+            Err(Refusal::Busy) if !self.runs.is_empty() => ProbeReport::default(),
+            Err(Refusal::Busy) => probe::not_started("there is no place for a run".to_owned()),
             Err(Refusal::Rejected { message } | Refusal::SandboxFailed { message }) => {
-                Some(message)
+                probe::not_started(message)
             }
         };
-        self.answer_probe(failure.as_deref());
+        self.answer_probe(&report);
     }
 
-    fn answer_probe(&mut self, failure: Option<&str>) {
+    fn answer_probe(&mut self, report: &ProbeReport) {
         let (greeting, asked) = self.probe.finish();
-        if greeting {
-            let answer = match failure {
-                None => ToServer::Welcome(Box::new(self.welcome.clone())),
-                Some(problem) => ToServer::Unable {
-                    problem: format!("a first confined run failed: {problem}"),
-                    next: "mend what refused this step; the kernel's log (dmesg) and that of its \
-                           security module say more"
-                        .to_owned(),
-                },
-            };
-            self.outbox.push(answer, vec![]);
+        let problem = report.problem.as_ref().filter(|_| weaken::stands("start_gate"));
+        if let (true, Some(problem)) = (greeting, problem) {
+            let problem = format!("a first confined run failed: {problem}");
+            self.refuse("run.probe", problem, Some(report));
+        } else if greeting {
+            self.outbox.push(ToServer::Welcome(Box::new(self.welcome.clone())), vec![]);
         }
         for _ in 0..asked {
-            self.outbox.push(ToServer::Probed { failure: failure.map(str::to_owned) }, vec![]);
+            self.outbox.push(ToServer::Probed(Box::new(report.clone())), vec![]);
         }
+    }
+
+    fn refuse(&mut self, check: &str, problem: String, probe: Option<&ProbeReport>) {
+        let step = probe.and_then(|report| report.failed_step.clone());
+        let (check, probe) = (check.to_owned(), probe.cloned());
+        let unable = Unable { check, problem, next: None, step, probe };
+        self.outbox.push(ToServer::Unable(Box::new(unable)), vec![]);
     }
 
     /// Lets one run take an event, and passes on what came of it.
     fn step(&mut self, index: usize, event: impl FnOnce(&mut Run, &Host) -> Outcome) {
         let Some(run) = self.runs.get_mut(index) else { return };
         let asker = run.asker;
-        match (event(run, &self.host), asker) {
+        let outcome = event(run, &self.host);
+        match (outcome, asker) {
             (Outcome::Nothing, _) => {}
             (Outcome::Started(started, pipes), Asker::Server(_)) => {
                 self.outbox.push(ToServer::Started(started), pipes);
@@ -349,8 +352,23 @@ impl Serving {
                 log_failed_step(&ended);
                 self.outbox.push(ToServer::Ended(ended), vec![]);
             }
+            (Outcome::NeverStarted(ended), Asker::Server(request)) => {
+                log_failed_step(&ended);
+                let step = ended.failed_step.map(|failed| failed.step);
+                let message = step.unwrap_or_else(|| "it died before it said hello".to_owned());
+                let refusal = Refusal::SandboxFailed { message };
+                self.outbox.push(ToServer::Refused { request, refusal }, vec![]);
+            }
             (Outcome::Started(_, pipes), Asker::Probe) => self.probe.listen(pipes),
-            (Outcome::Ended(ended), Asker::Probe) => self.probe.judge(&ended),
+            (Outcome::Ended(ended) | Outcome::NeverStarted(ended), Asker::Probe) => {
+                self.probe.judge(&ended, run);
+            }
+        }
+    }
+
+    fn step_all(&mut self, event: impl Fn(&mut Run, &Host) -> Outcome) {
+        for index in 0..self.runs.len() {
+            self.step(index, &event);
         }
     }
 
@@ -372,7 +390,10 @@ impl Serving {
                         super::log(format_args!("ALARM: {DAMAGED}"));
                     }
                 }
-                Ok(Some(exit)) => reaped.push(exit.pid),
+                Ok(Some(exit)) => {
+                    reaped.push(exit.pid);
+                    weaken::done("reap");
+                }
                 Ok(None) => break,
                 Err(error) if error.raw_os_error() == Some(libc::ECHILD) => break,
                 Err(error) => return Err(error.into()),
@@ -381,7 +402,10 @@ impl Serving {
         self.clear_away(&reaped);
         if reaped.contains(&self.host.nursery().pid()) && !self.stopping {
             super::log(format_args!("the nursery died; starting another"));
+            // Those it had not made an init for learn of it while it is still the one they asked.
+            self.step_all(Run::on_control);
             self.host.restart_nursery()?;
+            self.step_all(Run::ask_again);
         }
         Ok(())
     }
@@ -401,6 +425,7 @@ impl Serving {
             let gone = run.is_gone(host, is_reaped);
             if gone {
                 ids.give_back(run.host_id());
+                weaken::done("remove leaf");
             }
             !gone
         });
@@ -409,9 +434,7 @@ impl Serving {
     /// Ends every run and waits, within bounds, until nothing of them is left.
     fn stop_all(&mut self) {
         self.integrity.stop();
-        for index in 0..self.runs.len() {
-            self.step(index, |run, _| run.end(Cause::Stopping));
-        }
+        self.step_all(|run, _| run.end(Cause::Stopping));
         // A server that is gone or does not read gets nothing; that is its own doing.
         let _ = self.outbox.flush(self.server.as_fd());
         let until = Instant::now() + STOPPING;

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod means;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -21,13 +22,14 @@ use super::integrity;
 use super::nursery::Setup;
 use super::plans::{self, Facts};
 use crate::policy::Policy;
-use crate::sandbox::cgroup::{Cgroups, Place};
+use crate::sandbox::cgroup::{CgroupError, Cgroups, Place};
 use crate::sandbox::weaken;
 use crate::settings::{self, Settings};
 use crate::sys::{landlock, wait};
 use crate::trusted;
 use crate::wire::{InterpreterInfo, Welcome};
 pub use error::StartupError;
+pub use means::Means;
 
 /// A host on which runs can be confined.
 #[derive(Debug)]
@@ -59,10 +61,16 @@ pub fn ready(arguments: Vec<OsString>) -> Result<Ready, StartupError> {
     let base = prepare_base(&settings, &policy, &state, rootless)?;
     enter_own_namespaces(rootless)?;
     let instance = Instance::take(rootless, &state)?;
+    weaken::done("take instance number");
 
     let spawner = (!rootless).then_some(SPAWNER);
     let soft = settings.allow_soft_limits.unwrap_or(false);
-    let cgroups = cgroups(&instance, rootless, soft)?;
+    let (cgroups, no_cgroups) = match cgroups(&instance, rootless) {
+        Ok(cgroups) => (Some(cgroups), None),
+        Err(error) if soft && error.means_there_are_none() => (None, Some(super::chain(&error))),
+        Err(error) => return Err(StartupError::Cgroup(error)),
+    };
+    weaken::done("make cgroups");
     let max_runs = max_runs(&settings, &policy)?;
     let facts = Facts {
         base: &base,
@@ -83,14 +91,16 @@ pub fn ready(arguments: Vec<OsString>) -> Result<Ready, StartupError> {
         InterpreterInfo { path: facts.python.clone(), version: facts.version.clone() },
     );
     let timeout_ceiling = policy.limits.run.wall.ceiling;
-    let host = Host::start(policy, cgroups, leaf, workspace, setup)
-        .map_err(|failure| StartupError::Nursery { rootless, failure })?;
+    let probe = means::means(&policy, &setup.sandbox, &leaf, &workspace, rootless);
+    let host = Host::start(policy, cgroups, leaf, workspace, probe, setup)
+        .map_err(StartupError::Nursery)?;
     let welcome = Welcome {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         policy_digest: host.policy().digest.clone(),
         isolation: "strict".to_owned(),
         rootless,
         cgroup_layout: host.layout().name().to_owned(),
+        no_cgroups,
         limits: measured_limits(&host)?,
         timeout_ceiling_ms: milliseconds(timeout_ceiling),
         max_runs,
@@ -194,19 +204,14 @@ fn enter_own_namespaces(rootless: bool) -> Result<(), StartupError> {
         write("/proc/self/uid_map", format!("0 {uid} 1"))?;
         write("/proc/self/gid_map", format!("0 {gid} 1"))?;
     }
-    unshare(CloneFlags::CLONE_NEWNS)
-        .map_err(|source| StartupError::MountNamespace { rootless, source })?;
+    unshare(CloneFlags::CLONE_NEWNS).map_err(StartupError::MountNamespace)?;
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(None::<&str>, "/", None::<&str>, private, None::<&str>)
-        .map_err(|source| StartupError::PrivateMounts { rootless, source })
+        .map_err(StartupError::PrivateMounts)
 }
 
 /// Removes what dead instances left, then makes ours.
-fn cgroups(
-    instance: &Instance,
-    rootless: bool,
-    soft: bool,
-) -> Result<Option<Cgroups>, StartupError> {
+fn cgroups(instance: &Instance, rootless: bool) -> Result<Cgroups, CgroupError> {
     let name = instance.cgroup_name();
     let make = |place: Place| {
         for left in place.groups()? {
@@ -217,11 +222,7 @@ fn cgroups(
         place.clear(&name)?;
         Cgroups::create(place, &name, (!rootless).then_some(SPAWNER))
     };
-    match Place::take(rootless).and_then(make) {
-        Ok(cgroups) => Ok(Some(cgroups)),
-        Err(error) if soft && error.means_there_are_none() => Ok(None),
-        Err(error) => Err(StartupError::Cgroup(error)),
-    }
+    Place::take(rootless).and_then(make)
 }
 
 /// The sum of all memory caps stays within the policy's share of this host's memory.
@@ -245,7 +246,7 @@ fn max_runs(settings: &Settings, policy: &Policy) -> Result<u32, StartupError> {
 
 /// Limits as the kernel takes them, from a leaf that is made for this and removed.
 fn measured_limits(host: &Host) -> Result<crate::wire::LimitsInForce, StartupError> {
-    let leaf = host.create_leaf("trial").map_err(StartupError::Cgroup)?;
+    let leaf = host.create_leaf("trial", false).map_err(StartupError::Cgroup)?;
     let limits = host.limits_in_force(leaf.as_ref(), host.policy().limits.run.wall.value);
     if let Some(leaf) = leaf {
         host.discard(&leaf);

@@ -24,7 +24,7 @@ pub enum ToSupervisor {
         /// Becomes the verdict.
         why: CancelReason,
     },
-    /// Confine one trivial run and say whether that worked.
+    /// Confine a run that tries every wall and limit, and say what held.
     Probe,
 }
 
@@ -62,12 +62,7 @@ pub enum ToServer {
     Welcome(Box<Welcome>),
     /// Instead of `welcome`: this host or these settings do not allow confined runs. The
     /// supervisor exits after it.
-    Unable {
-        /// What was tried and what the kernel said.
-        problem: String,
-        /// One thing for the operator to do.
-        next: String,
-    },
+    Unable(Box<Unable>),
     /// The request was not run.
     Refused {
         /// From the request.
@@ -80,11 +75,55 @@ pub enum ToServer {
     Started(Started),
     /// The run's program has ended; all it wrote is in the pipes. Do not wait for EOF.
     Ended(Box<Ended>),
-    /// Answer to `probe`: absent failure means that a run was confined and answered as it should.
-    Probed {
-        /// What went wrong.
-        failure: Option<String>,
-    },
+    /// Answer to `probe`.
+    Probed(Box<ProbeReport>),
+}
+
+/// Why there is no welcome.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unable {
+    /// Id of the check that failed, as `primcs doctor` has it.
+    pub check: String,
+    /// What was tried and what the kernel said.
+    pub problem: String,
+    /// What to do, where the supervisor knows more than the server's table of checks.
+    pub next: Option<String>,
+    /// Set when the kernel refused a step.
+    pub step: Option<FailedStep>,
+    /// Set when the first confined run was not confined as it should be.
+    pub probe: Option<ProbeReport>,
+}
+
+/// What the supervisor's own confined run came to. It tried each wall and each limit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProbeReport {
+    /// Ids of what did not hold; empty when a run was confined as it should be.
+    pub failed: Vec<String>,
+    /// What is wrong, as a sentence; absent when nothing is.
+    pub problem: Option<String>,
+    /// The step that failed, when nothing of the program ran.
+    pub failed_step: Option<FailedStep>,
+    /// The program's word: a line for each wall, with its id and `held` or what was seen. Empty
+    /// when runs of others filled every place, which is a better proof.
+    pub text: String,
+    /// The kernel's word; absent without cgroups.
+    pub counted: Option<Counted>,
+}
+
+/// What the kernel counted in the probe's cgroups.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counted {
+    /// Whether it killed for memory.
+    pub out_of_memory: bool,
+    /// How often it refused a process.
+    pub pids_refused: u64,
+    /// Periods in which it rationed CPU time.
+    pub cpu_periods: u64,
+    /// Those in which the ration was used up.
+    pub cpu_throttled: u64,
 }
 
 /// What a supervisor is, as told once on connect.
@@ -101,6 +140,8 @@ pub struct Welcome {
     pub rootless: bool,
     /// `v2`, `hybrid`, `v1` or `none`.
     pub cgroup_layout: String,
+    /// Why it is `none`.
+    pub no_cgroups: Option<String>,
     /// What holds for every run.
     pub limits: LimitsInForce,
     /// Largest `timeout_ms` that a request gets.

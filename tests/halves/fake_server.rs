@@ -177,7 +177,7 @@ impl FakeServer {
             match self.receive_within(SOON) {
                 None => self.hang_up(),
                 // Runs that end with the connection may still be told, never a new one granted.
-                Some((ToServer::Ended(_) | ToServer::Unable { .. }, _)) => {}
+                Some((ToServer::Ended(_) | ToServer::Unable(_), _)) => {}
                 Some((granted, _)) => panic!("the supervisor went on: {granted:?}"),
             }
         }

@@ -36,7 +36,7 @@ fn a_flood_of_runs_is_refused_busy() {
                 refused += 1;
             }
             ToServer::Ended(_) => early += 1,
-            other @ (ToServer::Welcome(_) | ToServer::Unable { .. } | ToServer::Probed { .. }) => {
+            other @ (ToServer::Welcome(_) | ToServer::Unable(_) | ToServer::Probed(_)) => {
                 panic!("{other:?}")
             }
         }
@@ -157,7 +157,7 @@ fn a_flood_of_probes_and_cancels_is_survived() {
     }
     for _ in 0..5 {
         match fake.receive() {
-            Some((ToServer::Probed { failure }, _)) => assert_eq!(failure, None),
+            Some((ToServer::Probed(report), _)) => assert_eq!(report.problem, None),
             other => panic!("{other:?}"),
         }
     }

@@ -36,8 +36,8 @@ fn a_supervisor_with_another_policy_refuses_the_server() {
     let mut fake = FakeServer::start(&["--policy", policy.to_str().expect("UTF-8")]);
     fake.send(&hello());
     match fake.receive_within(Duration::from_secs(120)) {
-        Some((ToServer::Unable { problem, .. }, _)) => {
-            assert!(problem.contains("policy"), "{problem}");
+        Some((ToServer::Unable(unable), _)) => {
+            assert!(unable.problem.contains("policy"), "{unable:?}");
         }
         other => panic!("not refused but {other:?}"),
     }

@@ -18,15 +18,31 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("connecting to primcs");
-        stream.set_nodelay(true).expect("TCP_NODELAY");
-        stream.set_read_timeout(Some(PATIENCE)).expect("read time-out");
-        Self { stream: BufReader::new(stream) }
+        Self::try_open(address).expect("connecting to primcs")
+    }
+
+    /// For a server that may be dead.
+    pub(crate) fn try_open(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self { stream: BufReader::new(stream) })
     }
 
     /// Sends one whole request.
     pub(crate) fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) {
-        let address = self.stream.get_ref().peer_addr().expect("peer");
+        self.try_send(method, path, headers, body).expect("sending the request");
+    }
+
+    /// For a server that may be dead.
+    pub(crate) fn try_send(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<()> {
+        let address = self.stream.get_ref().peer_addr()?;
         let host = (!headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")))
             .then(|| format!("Host: {address}\r\n"));
         let named = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
@@ -35,7 +51,7 @@ impl Connection {
             format!("{method} {path} HTTP/1.1\r\n{lines}Content-Length: {}\r\n\r\n", body.len());
         let mut bytes = text.into_bytes();
         bytes.extend_from_slice(body);
-        self.stream.get_mut().write_all(&bytes).expect("sending the request");
+        self.stream.get_mut().write_all(&bytes)
     }
 
     /// Waits for the head of the answer.

@@ -1,7 +1,7 @@
 //! One `run_code` call as MCP messages of both eras, over HTTP and over stdio, and what came back.
 #![forbid(unsafe_code)]
 
-use std::io::BufRead;
+use std::io::{self, BufRead};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -76,7 +76,12 @@ impl Call {
 
     /// Sends it over HTTP and returns at once; nothing has been read yet.
     pub(crate) fn send(&self, address: SocketAddr, era: Era) -> Connection {
-        let mut connection = Connection::open(address);
+        self.try_send(address, era).expect("sending the request")
+    }
+
+    /// The same for a server that may be dead.
+    pub(crate) fn try_send(&self, address: SocketAddr, era: Era) -> io::Result<Connection> {
+        let mut connection = Connection::try_open(address)?;
         let mut headers = vec![
             ("Content-Type", "application/json"),
             ("Accept", "application/json, text/event-stream"),
@@ -86,8 +91,23 @@ impl Call {
             headers.extend([("Mcp-Method", "tools/call"), ("Mcp-Name", "run_code")]);
         }
         let body = self.message(era, 1).to_string();
-        connection.send("POST", "/mcp", &headers, body.as_bytes());
-        connection
+        connection.try_send("POST", "/mcp", &headers, body.as_bytes())?;
+        Ok(connection)
+    }
+
+    /// Makes the whole call to a server that may die meanwhile: the answer, or how the connection
+    /// ended without one.
+    pub(crate) fn try_answer(&self, address: SocketAddr, era: Era) -> io::Result<Value> {
+        let response = self.try_send(address, era)?.response()?;
+        let events = response.header("content-type").is_some_and(|kind| kind.contains("event"));
+        let text = response.text()?;
+        let answer = if events {
+            let mut data = text.lines().filter_map(|line| line.strip_prefix("data:"));
+            data.next_back().ok_or(io::ErrorKind::UnexpectedEof)?.to_owned()
+        } else {
+            text
+        };
+        serde_json::from_str(&answer).map_err(io::Error::other)
     }
 
     /// Sends it over HTTP and waits for the first bytes of the answer.
@@ -169,8 +189,7 @@ impl Stream {
         if !self.events {
             self.over = true;
             let mut text = String::new();
-            std::io::Read::read_to_string(&mut self.response.body, &mut text)
-                .expect("reading JSON");
+            io::Read::read_to_string(&mut self.response.body, &mut text).expect("reading JSON");
             let status = self.response.status;
             return Some(serde_json::from_str(&text).unwrap_or_else(|error| {
                 panic!("HTTP {status}, and the body is not JSON ({error}): {text:?}")

@@ -51,6 +51,16 @@ impl Process {
         line.split_whitespace().next()?.parse().ok()
     }
 
+    /// The process above it.
+    pub(crate) fn parent(&self) -> Option<i32> {
+        stat(self.pid).filter(|stat| stat.started == self.started).map(|stat| stat.parent)
+    }
+
+    /// The namespace of this kind that it is in, as in `net:[4026531840]`.
+    pub(crate) fn namespace(&self, kind: &str) -> Option<PathBuf> {
+        fs::read_link(format!("/proc/{}/ns/{kind}", self.pid)).ok()
+    }
+
     /// Name as the kernel keeps it (15 bytes).
     pub(crate) fn name(&self) -> String {
         fs::read_to_string(format!("/proc/{}/comm", self.pid))

@@ -220,7 +220,7 @@ pub(crate) fn start_guarded(command: &Command) -> (Child, i32) {
     (child, pid)
 }
 
-/// `PRIMCS_WEAKEN` for these barriers.
+/// `PRIMCS_WEAKEN` for these barriers, and for the one that would refuse to start without them.
 pub(crate) fn weaken(barriers: &[&str]) -> OsString {
-    OsString::from(barriers.join(","))
+    OsString::from([barriers, &["start_gate"]].concat().join(","))
 }

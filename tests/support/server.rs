@@ -51,6 +51,12 @@ impl Server {
         Self::start_with(Build::Normal, &[], arguments)
     }
 
+    /// Starts one in which processes die or hang just after these steps (src/sandbox/weaken/faults.rs).
+    pub(crate) fn faulty(faults: &[String]) -> Self {
+        let faults: Vec<_> = faults.iter().map(String::as_str).collect();
+        Self::start_with(Build::Weakened, &faults, &[])
+    }
+
     /// Starts one in which these barriers are gone for all runs.
     pub(crate) fn weakened(barriers: &[&str]) -> Self {
         Self::start_with(Build::Weakened, barriers, &[])

@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
+use serde_json::Value;
 
-use crate::server::health::{self, Probe};
+use crate::server::health;
 use crate::server::metrics::Metrics;
 use crate::server::queue::Queue;
-use crate::wire::Welcome;
+use crate::wire::{ProbeReport, Welcome};
 
 use super::Body;
 use super::guard::Turned;
@@ -52,10 +53,10 @@ pub(super) fn preflight() -> Response<Body> {
     response
 }
 
-pub(super) fn ready(welcome: &Welcome, probe: &Probe) -> Response<Body> {
+pub(super) fn ready(welcome: &Welcome, probe: &ProbeReport) -> Response<Body> {
     let status =
-        if probe.failure.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    with_type(status, health::report(welcome, probe).to_string(), "application/json")
+        if probe.problem.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    with_type(status, Value::Object(health::report(welcome, probe)).to_string(), "application/json")
 }
 
 /// There is no authentication yet, so only this machine may read the numbers.

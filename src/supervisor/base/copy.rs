@@ -15,6 +15,7 @@ use super::BaseError;
 use super::manifest::{Entry, Manifest};
 use super::plan::{Piece, Pieces};
 use super::sources::Fingerprint;
+use crate::sandbox::weaken;
 
 /// Makes `root` (which must not exist) from `pieces`, whose paths are absolute.
 pub(super) fn write(root: &Path, pieces: &Pieces) -> Result<Manifest, BaseError> {
@@ -31,6 +32,7 @@ pub(super) fn write(root: &Path, pieces: &Pieces) -> Result<Manifest, BaseError>
         let target = root.join(relative(path));
         let entry = write_piece(piece, &target).map_err(BaseError::write(&target))?;
         manifest.insert(relative(path), entry);
+        weaken::done("copy a file");
     }
     Ok(manifest)
 }

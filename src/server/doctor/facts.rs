@@ -1,0 +1,203 @@
+//! What this host is, read from the kernel and changed nowhere. Facts explain why a step failed;
+//! none of them decides whether runs are confined, which is found out by confining one.
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime};
+
+use caps::{CapSet, Capability};
+use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::statfs::{self, FsType, statfs};
+
+use crate::sys::landlock;
+
+/// What only the process that was started can tell, before it gives up its privilege.
+#[derive(Debug, Clone)]
+pub(super) struct Before {
+    uid: u32,
+    lacks: Vec<Capability>,
+    may_raise: bool,
+    core: u64,
+    open_files: u64,
+}
+
+/// All that is known of the host.
+#[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one fact")]
+pub(super) struct Facts {
+    pub(super) rootless: bool,
+    pub(super) uid: u32,
+    pub(super) has_sys_admin: bool,
+    pub(super) lacks: Vec<String>,
+    /// Has `CAP_SYS_RESOURCE`.
+    pub(super) may_raise: bool,
+    pub(super) core: u64,
+    pub(super) open_files: u64,
+    pub(super) kernel: String,
+    pub(super) lsm: String,
+    /// A filter stands around this process already.
+    pub(super) filtered: bool,
+    pub(super) unprivileged_userns: Option<u64>,
+    pub(super) max_user_namespaces: Option<u64>,
+    pub(super) apparmor_restrict: Option<u64>,
+    pub(super) container: Option<String>,
+    pub(super) systemd: bool,
+    pub(super) user_manager: bool,
+    pub(super) core_pattern: String,
+    pub(super) memory: u64,
+    pub(super) swap: u64,
+    pub(super) landlock: Option<u32>,
+    pub(super) controllers: Vec<String>,
+    pub(super) clock_is_sane: bool,
+    /// The state directory or what there is of it, its file system, and the bytes free there.
+    pub(super) state: Option<(PathBuf, String, u64)>,
+}
+
+/// What root needs to confine runs.
+const NEEDED: [Capability; 8] = [
+    Capability::CAP_SYS_ADMIN,
+    Capability::CAP_SETUID,
+    Capability::CAP_SETGID,
+    Capability::CAP_SETPCAP,
+    Capability::CAP_CHOWN,
+    Capability::CAP_FOWNER,
+    Capability::CAP_DAC_OVERRIDE,
+    Capability::CAP_KILL,
+];
+
+/// No build of this program is older; a clock before it is wrong.
+const BUILT_AFTER: Duration = Duration::from_secs(1_750_000_000);
+
+impl Before {
+    pub(super) const fn is_root(&self) -> bool {
+        self.uid == 0
+    }
+
+    /// Asks the kernel, the first time; opens no file.
+    pub(super) fn look() -> &'static Self {
+        static FOUND: OnceLock<Before> = OnceLock::new();
+        FOUND.get_or_init(Self::ask)
+    }
+
+    fn ask() -> Self {
+        let hard = |resource| getrlimit(resource).map_or(0, |(_, hard)| hard);
+        let held = caps::read(None, CapSet::Effective).unwrap_or_default();
+        let lacks = NEEDED.into_iter().filter(|one| !held.contains(one)).collect();
+        Self {
+            uid: nix::unistd::geteuid().as_raw(),
+            lacks,
+            may_raise: held.contains(&Capability::CAP_SYS_RESOURCE),
+            core: hard(Resource::RLIMIT_CORE),
+            open_files: hard(Resource::RLIMIT_NOFILE),
+        }
+    }
+}
+
+impl Facts {
+    /// Reads what is left. `state_dir` is the one in force.
+    pub(super) fn look(before: &Before, state_dir: Option<&Path>) -> Self {
+        let number = |path: &str| text(path).trim().parse().ok();
+        let status = text("/proc/self/status");
+        let meminfo = text("/proc/meminfo");
+        let kilobytes =
+            |name| field(&meminfo, name).and_then(|value| value.split(' ').next()?.parse().ok());
+        let runtime = format!("/run/user/{}/systemd", before.uid);
+        Self {
+            rootless: before.uid != 0,
+            uid: before.uid,
+            has_sys_admin: !before.lacks.contains(&Capability::CAP_SYS_ADMIN),
+            lacks: before.lacks.iter().map(ToString::to_string).collect(),
+            may_raise: before.may_raise,
+            core: before.core,
+            open_files: before.open_files,
+            kernel: format!(
+                "{} {}",
+                text("/proc/sys/kernel/osrelease").trim(),
+                std::env::consts::ARCH
+            ),
+            lsm: text("/sys/kernel/security/lsm").trim().to_owned(),
+            filtered: field(&status, "Seccomp").is_some_and(|mode| mode != "0"),
+            unprivileged_userns: number("/proc/sys/kernel/unprivileged_userns_clone"),
+            max_user_namespaces: number("/proc/sys/user/max_user_namespaces"),
+            apparmor_restrict: number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
+            container: container(),
+            systemd: Path::new("/run/systemd/system").is_dir(),
+            user_manager: Path::new(&runtime).is_dir(),
+            core_pattern: text("/proc/sys/kernel/core_pattern").trim().to_owned(),
+            memory: kilobytes("MemTotal").unwrap_or(0) * 1024,
+            swap: kilobytes("SwapTotal").unwrap_or(0) * 1024,
+            landlock: landlock::abi().ok().flatten(),
+            controllers: controllers(),
+            clock_is_sane: SystemTime::now() > SystemTime::UNIX_EPOCH + BUILT_AFTER,
+            state: state_dir.and_then(room),
+        }
+    }
+
+    /// Ubuntu: user namespaces of plain users come without rights.
+    pub(super) fn apparmor_restricts(&self) -> bool {
+        self.apparmor_restrict == Some(1)
+    }
+}
+
+fn text(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+/// The value of a line `Name: value`.
+fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    Some(line.trim())
+}
+
+fn container() -> Option<String> {
+    let marks = [("/.dockerenv", "Docker"), ("/run/.containerenv", "Podman")];
+    let marked = marks.into_iter().find(|(path, _)| Path::new(path).exists());
+    let named = || std::env::var("container").ok();
+    let kubernetes =
+        || std::env::var_os("KUBERNETES_SERVICE_HOST").map(|_| "Kubernetes".to_owned());
+    marked.map(|(_, name)| name.to_owned()).or_else(kubernetes).or_else(named)
+}
+
+/// Those that limits are made of and that are somewhere to be found, in either version.
+fn controllers() -> Vec<String> {
+    let mounts = text("/proc/self/mountinfo");
+    let own = text("/proc/self/cgroup");
+    let own = own.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or_default();
+    let mut found: Vec<String> = Vec::new();
+    for line in mounts.lines() {
+        let Some((mount, file_system)) = line.split_once(" - ") else { continue };
+        let at = mount.split(' ').nth(4).unwrap_or_default();
+        if file_system.starts_with("cgroup2 ") {
+            let named = text(&format!("{at}{own}/cgroup.controllers"));
+            found.extend(named.split_whitespace().map(str::to_owned));
+        } else if file_system.starts_with("cgroup ") {
+            let options = file_system.rsplit(' ').next().unwrap_or_default();
+            found.extend(options.split(',').map(str::to_owned));
+        }
+    }
+    found
+}
+
+/// The nearest folder that is there, and the room in it.
+fn room(state_dir: &Path) -> Option<(PathBuf, String, u64)> {
+    let folder = state_dir.ancestors().find(|folder| folder.is_dir())?;
+    let found = statfs(folder).ok()?;
+    let block = u64::try_from(found.block_size()).unwrap_or(0);
+    let kind = name(found.filesystem_type());
+    Some((folder.to_owned(), kind, found.blocks_available() * block))
+}
+
+fn name(kind: FsType) -> String {
+    let names = [
+        (statfs::EXT4_SUPER_MAGIC, "ext4"),
+        (statfs::XFS_SUPER_MAGIC, "xfs"),
+        (statfs::BTRFS_SUPER_MAGIC, "btrfs"),
+        (statfs::TMPFS_MAGIC, "tmpfs"),
+        (statfs::OVERLAYFS_SUPER_MAGIC, "overlay"),
+        (statfs::NFS_SUPER_MAGIC, "nfs"),
+    ];
+    let known = names.into_iter().find(|(magic, _)| *magic == kind);
+    known.map_or_else(|| format!("type {:#x}", kind.0), |(_, name)| name.to_owned())
+}

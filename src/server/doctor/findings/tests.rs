@@ -1,0 +1,58 @@
+//! Findings of made-up hosts.
+#![forbid(unsafe_code)]
+
+use super::*;
+use crate::wire::FailedStep;
+
+fn refused(check: &str, step: Option<(&str, i32)>) -> Outcome {
+    let step = step.map(|(step, errno)| FailedStep { step: step.to_owned(), errno });
+    let (check, problem) = (check.to_owned(), "said".to_owned());
+    let next = check.starts_with("start.").then(|| "do this".to_owned());
+    Outcome::Refused(Unable { check, problem, next, step, probe: None })
+}
+
+fn found<'a>(findings: &'a [Finding], id: &str) -> &'a Finding {
+    findings.iter().find(|finding| finding.id == id).unwrap()
+}
+
+#[test]
+fn what_comes_before_the_failure_passed_and_what_comes_after_was_not_tried() {
+    let facts = Facts { has_sys_admin: true, ..Facts::default() };
+    let findings = of(&facts, &refused("step.spawner", Some(("mount template /proc", 1))));
+    assert_eq!(findings.len(), CHECKS.len());
+    assert_eq!(found(&findings, "start.interpreter").status, Status::Ok);
+    assert_eq!(found(&findings, "step.overlay").status, Status::Ok);
+    let failed = found(&findings, "step.mount_proc");
+    assert_eq!((failed.status, failed.seen.as_str()), (Status::Failed, "said"));
+    assert!(failed.fix.as_deref().unwrap().contains("systempaths=unconfined"));
+    for id in ["step.clone", "wall.network", "limit.memory", "run.probe"] {
+        assert_eq!(found(&findings, id).status, Status::NotChecked, "{id}");
+    }
+}
+
+#[test]
+fn a_start_that_says_what_to_do_is_quoted() {
+    let findings = of(&Facts::default(), &refused("start.state_dir", None));
+    let failed = found(&findings, "start.state_dir");
+    assert_eq!((failed.status, failed.fix.as_deref()), (Status::Failed, Some("do this")));
+}
+
+#[test]
+fn a_wall_that_does_not_hold_is_named_and_the_others_are_not_blamed() {
+    let probe = ProbeReport {
+        failed: vec!["wall.root".to_owned(), "limit.pids".to_owned()],
+        problem: Some("not as they should be".to_owned()),
+        text: "wall.user held\nwall.root / is writable\nend\n".to_owned(),
+        counted: Some(Counted { out_of_memory: true, cpu_periods: 3, ..Counted::default() }),
+        ..ProbeReport::default()
+    };
+    let Outcome::Refused(unable) = refused("run.probe", None) else { return };
+    let outcome = Outcome::Refused(Unable { probe: Some(probe), ..unable });
+    let findings = of(&Facts::default(), &outcome);
+    let failed: Vec<_> = findings.iter().filter(|one| one.status == Status::Failed).collect();
+    let ids: Vec<_> = failed.iter().map(|finding| finding.id).collect();
+    assert_eq!(ids, ["wall.root", "limit.pids"]);
+    assert_eq!(found(&findings, "wall.root").seen, "/ is writable");
+    assert_eq!(found(&findings, "limit.memory").status, Status::Ok);
+    assert_eq!(found(&findings, "step.program").status, Status::Ok);
+}

@@ -1,0 +1,253 @@
+//! One test for each thing that a host can lack: its id, and the one thing to do.
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::examine::{folder, here, is_root, plain_user_with, with};
+use super::support::aloud::not_tried;
+use super::support::programs::{checkout, limits_are_hard};
+
+/// What Docker's default profile does to clone, for the flags of new namespaces.
+const NO_NEW_NAMESPACES: &str = "errno=56:1:0x7e020000";
+const NO_UNSHARE: &str = "errno=272:1";
+const NO_MOUNT: &str = "errno=165:1";
+const NO_CLONE3: &str = "errno=435:38";
+const NO_LANDLOCK: &str = "errno=444:38";
+
+#[test]
+fn where_nothing_is_missing_every_check_passes() {
+    let found = here(&[]);
+    let (status, verdict) = if limits_are_hard() { (0, "confined") } else { (3, "soft_limits") };
+    assert_eq!(found.status, status, "{:#}", found.report);
+    assert_eq!(found.report["verdict"], verdict);
+    assert_eq!(found.report["failed"], serde_json::json!([]));
+    for id in ["start.interpreter", "step.mount_proc", "wall.network", "wall.seccomp", "limit.disk"]
+    {
+        found.is(id, "ok");
+    }
+    for id in ["limit.wall", "run.probe", "run.empty"] {
+        found.is(id, "ok");
+    }
+    if limits_are_hard() {
+        for id in ["limit.memory", "limit.pids", "limit.cpu", "cgroup.limits"] {
+            found.is(id, "ok");
+        }
+        assert_eq!(found.check("limit.pids")["seen"], "1 refused");
+    }
+}
+
+#[test]
+fn a_plain_user_without_a_delegated_cgroup_is_told_that_primcs_refuses_and_what_gives_one() {
+    if !is_root() {
+        return;
+    }
+    let found = plain_user_with(&[], &[]);
+    assert_eq!((found.status, &found.report["verdict"]), (3, &"soft_limits".into()));
+    let fix = found.check("cgroup.limits")["fix"].as_str().expect("a fix").to_owned();
+    let has = |path: &str| Path::new(path).is_dir();
+    if has("/run/systemd/system") {
+        assert!(fix.contains("systemd-run --user --scope -p Delegate=yes primcs serve"), "{fix}");
+    } else {
+        assert!(fix.contains("as root"), "{fix}");
+    }
+    // It has every wall, and says what is weaker.
+    for id in ["wall.user", "wall.network", "wall.landlock", "wall.capabilities", "limit.disk"] {
+        found.is(id, "ok");
+    }
+    for id in ["cgroup.limits", "limit.memory", "limit.pids", "limit.cpu", "host.ids"] {
+        found.is(id, "missing");
+    }
+}
+
+#[test]
+fn where_no_user_namespace_is_left_the_sysctl_is_named() {
+    if !is_root() {
+        return;
+    }
+    let words = ["user.max_user_namespaces", "it is 0"];
+    with(&["no_user_namespaces"], &[]).fails_only_at("step.clone", &words);
+    let plain = plain_user_with(&["no_user_namespaces"], &[]);
+    plain.fails_only_at("step.user_namespace", &words);
+    plain.is("host.user_namespaces", "missing");
+}
+
+#[test]
+fn where_parts_of_proc_are_masked_the_containers_option_is_named() {
+    if !is_root() {
+        return;
+    }
+    let found = plain_user_with(&["cover=/proc/timer_list"], &[]);
+    found.fails_only_at("step.mount_proc", &["--security-opt systempaths=unconfined"]);
+    found.is("step.overlay", "ok");
+    found.is("step.clone", "not_checked");
+}
+
+#[test]
+fn in_a_container_whose_filter_refuses_namespaces_the_filter_is_named() {
+    if !is_root() {
+        return;
+    }
+    let filter = [NO_UNSHARE, NO_MOUNT, NO_NEW_NAMESPACES, NO_CLONE3];
+    let words = ["--security-opt seccomp=unconfined", "pivot_root"];
+    plain_user_with(&[], &filter).fails_only_at("step.user_namespace", &words);
+    with(&filter, &[]).fails_only_at("step.mount_namespace", &words);
+    let only_clone = with(&[NO_CLONE3], &[]);
+    only_clone.fails_only_at("step.clone", &["seccomp=unconfined"]);
+    assert_eq!(only_clone.check("host.filter")["seen"], "one");
+}
+
+#[test]
+fn where_apparmor_takes_the_rights_out_of_user_namespaces_its_switch_is_named() {
+    if !is_root() {
+        return;
+    }
+    let sysctl =
+        "folder=/proc/sys/kernel:core_pattern=core,apparmor_restrict_unprivileged_userns=1";
+    // As on Ubuntu: the namespace is made, and the first thing that needs a right in it fails.
+    let found = plain_user_with(&[sysctl], &["errno=272:1:0x20000"]);
+    let words = ["kernel.apparmor_restrict_unprivileged_userns=0", "AppArmor profile"];
+    found.fails_only_at("step.mount_namespace", &words);
+    found.is("step.user_namespace", "ok");
+    found.is("host.user_namespaces", "missing");
+}
+
+#[test]
+fn where_cgroups_are_read_only_all_else_is_examined_and_the_way_to_write_is_named() {
+    if !is_root() {
+        return;
+    }
+    let found = with(&["read_only=/sys/fs/cgroup"], &[]);
+    assert_eq!(found.status, 3, "{:#}", found.report);
+    let container =
+        ["/.dockerenv", "/run/.containerenv"].iter().any(|mark| Path::new(mark).exists());
+    let word = if container { "/sys/fs/cgroup:rw" } else { "remount,rw" };
+    found.is_mended_by("cgroup.limits", "missing", &[word, "--allow-soft-limits"]);
+    found.is("limit.memory", "missing");
+    found.is("wall.network", "ok");
+}
+
+#[test]
+fn where_a_controller_is_absent_it_is_named() {
+    if !is_root() {
+        return;
+    }
+    for controller in ["memory", "pids"] {
+        let mounted = format!("/sys/fs/cgroup/{controller}");
+        if !Path::new(&mounted).join("cgroup.procs").exists() {
+            not_tried("this host has no cgroup v1 controller to take away");
+            return;
+        }
+        let found = with(&[&format!("umount={mounted}")], &[]);
+        assert_eq!(found.status, 3, "{:#}", found.report);
+        let id = format!("cgroup.{controller}");
+        found.is_mended_by(&id, "missing", &[controller]);
+        assert!(found.check(&id)["seen"].as_str().expect("text").starts_with("not here"));
+        found.is_mended_by("cgroup.limits", "missing", &["mount -t cgroup"]);
+        found.is("wall.network", "ok");
+    }
+}
+
+#[test]
+fn a_kernel_without_landlock_is_weaker_and_still_serves() {
+    if !is_root() {
+        return;
+    }
+    let found = with(&[NO_LANDLOCK], &[]);
+    assert_eq!((found.status, &found.report["verdict"]), (0, &"confined".into()));
+    found.is_mended_by("host.landlock", "missing", &["CONFIG_SECURITY_LANDLOCK", "lsm="]);
+    found.is("wall.landlock", "missing");
+}
+
+#[test]
+fn a_missing_interpreter_is_named_whether_asked_for_or_looked_for() {
+    let asked = here(&["--python", "/no/such/python"]);
+    asked.fails_only_at("start.interpreter", &["--python"]);
+    assert!(asked.report["failure"].as_str().expect("text").contains("/no/such/python"));
+    if is_root() {
+        let none = with(&["folder=/usr/bin:", "folder=/usr/local/bin:"], &[]);
+        none.fails_only_at("start.interpreter", &["install Python 3.10 or newer"]);
+        none.is("start.state_dir", "ok");
+        none.is("start.copy", "not_checked");
+    }
+}
+
+#[test]
+fn a_state_directory_that_others_may_write_is_named_with_the_command_that_closes_it() {
+    let open = folder("doctor-open-state");
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).expect("its mode");
+    let path = open.to_str().expect("UTF-8");
+    let found = here(&["--state-dir", path]);
+    found.fails_only_at("start.state_dir", &["chmod go-w", path]);
+}
+
+#[test]
+fn a_full_disk_is_named_with_its_room() {
+    if !is_root() {
+        return;
+    }
+    let small = folder("doctor-small-state");
+    let path = small.to_str().expect("UTF-8");
+    let found = with(&[&format!("tmpfs={path}:4m")], &["--state-dir", path]);
+    found.fails_only_at("start.copy", &["free space", "--state-dir"]);
+    found.is("start.state_dir", "missing");
+    assert!(found.check("start.state_dir")["seen"].as_str().expect("text").contains("4 MiB free"));
+}
+
+#[test]
+fn a_core_handler_that_would_run_as_the_hosts_root_is_named_with_the_limit_to_raise() {
+    if !is_root() {
+        return;
+    }
+    let found = with(&["text=/proc/sys/kernel/core_pattern:|/usr/lib/handler %P", "core=0"], &[]);
+    found.fails_only_at("host.core_dumps", &["LimitCORE=1", "ulimit -Hc 1"]);
+    // A limit of 1 is enough.
+    let enough = with(&["text=/proc/sys/kernel/core_pattern:|/usr/lib/handler %P", "core=1"], &[]);
+    enough.is("host.core_dumps", "ok");
+    enough.is("limit.core", "ok");
+}
+
+#[test]
+fn a_policy_that_does_not_load_is_named() {
+    let found = here(&["--policy", "/no/such/policy"]);
+    found.fails_only_at("start.policy", &["exists", "may read it"]);
+}
+
+/// The probe tries only what every policy within the floor forbids.
+#[test]
+fn a_policy_that_is_stricter_than_ours_still_passes() {
+    let policy = folder("doctor-strict-policy");
+    let changes: [(&str, &[(&str, &str)]); 2] = [
+        (
+            "limits.toml",
+            &[
+                ("value = \"1GiB\"", "value = \"256MiB\""),
+                (
+                    "value = \"512MiB\", reason = \"workspace",
+                    "value = \"64MiB\", reason = \"workspace",
+                ),
+                ("value = \"128\"", "value = \"16\""),
+                ("resource = \"fsize\"", "resource = \"data\""),
+            ],
+        ),
+        (
+            "seccomp-run.toml",
+            &[
+                ("AF_UNIX | AF_INET | AF_INET6", "AF_UNIX"),
+                ("[\"mknod\", \"mknodat\"]", "[\"mknod\"]"),
+            ],
+        ),
+    ];
+    for (file, changes) in changes {
+        let mut text = fs::read_to_string(checkout().join("policy").join(file)).expect("a policy");
+        for (from, to) in changes {
+            assert!(text.contains(from), "{file} has no {from:?} any more");
+            text = text.replacen(from, to, 1);
+        }
+        fs::write(policy.join(file), text).expect("a file");
+    }
+    let found = here(&["--policy", policy.to_str().expect("UTF-8")]);
+    assert_eq!(found.report["failed"], serde_json::json!([]), "{:#}", found.report);
+    assert_eq!(found.status, if limits_are_hard() { 0 } else { 3 });
+}
