@@ -5,8 +5,18 @@
 //! decision about privilege. A file is read by `trusted` alone.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "server")]
+mod environment;
+#[cfg(feature = "server")]
+mod shown;
+
+#[cfg(feature = "server")]
+pub use environment::DEFAULT_LISTEN;
+#[cfg(feature = "server")]
+pub use shown::Origin;
+
 use std::ffi::OsString;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -91,36 +101,6 @@ pub enum SettingsError {
     },
 }
 
-/// Where the value in force came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// The command line.
-    Flag,
-    /// A `PRIMCS_*` variable, or `PORT`.
-    Environment,
-    /// The configuration file.
-    File,
-    /// Nobody said anything.
-    Default,
-}
-
-impl std::fmt::Display for Origin {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(match self {
-            Self::Flag => "flag",
-            Self::Environment => "environment",
-            Self::File => "file",
-            Self::Default => "default",
-        })
-    }
-}
-
-/// Where the HTTP door stands unless told otherwise.
-pub const DEFAULT_LISTEN: SocketAddr =
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), DEFAULT_PORT);
-
-const DEFAULT_PORT: u16 = 9000;
-
 /// Runs at once, at most, whatever the host: each needs ids of its own.
 pub const MOST_RUNS: u32 = 256;
 
@@ -155,32 +135,6 @@ impl Settings {
         }
     }
 
-    /// Reads `PRIMCS_*` and `PORT`; `get` is the environment, so that tests need not change it.
-    pub fn from_environment(
-        get: impl Fn(&'static str) -> Option<OsString>,
-    ) -> Result<Self, SettingsError> {
-        let path = |name| get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let port: Option<u16> = parsed(&get, "PORT", "a port number")?;
-        let listen = parsed(&get, "PRIMCS_LISTEN", "an address and port such as 127.0.0.1:9000")?;
-        let settings = Self {
-            state_dir: path("PRIMCS_STATE_DIR"),
-            policy: path("PRIMCS_POLICY"),
-            python: path("PRIMCS_PYTHON"),
-            max_runs: parsed(&get, "PRIMCS_MAX_RUNS", "a number")?,
-            allow_soft_limits: parsed(&get, "PRIMCS_ALLOW_SOFT_LIMITS", "true or false")?,
-            listen: listen.or(port.map(|port| SocketAddr::new(DEFAULT_LISTEN.ip(), port))),
-            allow_unauthenticated: parsed(&get, "PRIMCS_ALLOW_UNAUTHENTICATED", "true or false")?,
-            public_url: parsed(&get, "PRIMCS_PUBLIC_URL", "a URL")?,
-            allowed_hosts: list(&get, "PRIMCS_ALLOWED_HOSTS")?,
-            allowed_origins: list(&get, "PRIMCS_ALLOWED_ORIGINS")?,
-            timeout_s: parsed(&get, "PRIMCS_TIMEOUT", "whole seconds")?,
-            max_output: parsed(&get, "PRIMCS_MAX_OUTPUT", "a number of bytes")?,
-            log: parsed(&get, "PRIMCS_LOG", "a log filter such as info")?,
-            results: None,
-        };
-        settings.checked()
-    }
-
     /// What this layer says, and below it what `lower` says.
     #[must_use]
     pub fn over(self, lower: Self) -> Self {
@@ -206,40 +160,6 @@ impl Settings {
                     .or(lower_results.content_only_clients),
             }),
         }
-    }
-
-    /// Name and value of every setting, as `config show` prints them; `None` where nobody said.
-    #[must_use]
-    pub fn rows(&self) -> Vec<(&'static str, Option<String>)> {
-        let path =
-            |value: &Option<PathBuf>| value.as_ref().map(|path| quoted(&path.to_string_lossy()));
-        let names = |value: &Option<Vec<String>>| {
-            value.as_ref().map(|names| {
-                format!(
-                    "[{}]",
-                    names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ")
-                )
-            })
-        };
-        vec![
-            ("state_dir", path(&self.state_dir)),
-            ("policy", path(&self.policy)),
-            ("python", path(&self.python)),
-            ("max_runs", self.max_runs.map(|value| value.to_string())),
-            ("allow_soft_limits", self.allow_soft_limits.map(|value| value.to_string())),
-            ("listen", self.listen.map(|value| quoted(&value.to_string()))),
-            ("allow_unauthenticated", self.allow_unauthenticated.map(|value| value.to_string())),
-            ("public_url", self.public_url.as_deref().map(quoted)),
-            ("allowed_hosts", names(&self.allowed_hosts)),
-            ("allowed_origins", names(&self.allowed_origins)),
-            ("timeout_s", self.timeout_s.map(|value| value.to_string())),
-            ("max_output", self.max_output.map(|value| value.to_string())),
-            ("log", self.log.as_deref().map(quoted)),
-            (
-                "results.content_only_clients",
-                names(&self.results.clone().unwrap_or_default().content_only_clients),
-            ),
-        ]
     }
 }
 
@@ -284,77 +204,14 @@ fn base(
     absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(below_home)))
 }
 
-fn parsed<T: std::str::FromStr>(
-    get: &impl Fn(&'static str) -> Option<OsString>,
-    name: &'static str,
-    want: &'static str,
-) -> Result<Option<T>, SettingsError> {
-    let Some(value) = get(name).filter(|value| !value.is_empty()) else { return Ok(None) };
-    let value = value.to_string_lossy().into_owned();
-    match value.parse() {
-        Ok(parsed) => Ok(Some(parsed)),
-        Err(_) => Err(SettingsError::Environment { name, value, want }),
-    }
-}
-
-fn list(
-    get: &impl Fn(&'static str) -> Option<OsString>,
-    name: &'static str,
-) -> Result<Option<Vec<String>>, SettingsError> {
-    let value: Option<String> = parsed(get, name, "names separated by commas")?;
-    Ok(value.map(|value| value.split(',').map(|name| name.trim().to_owned()).collect()))
-}
-
-/// What JSON escapes, TOML reads back.
-/// As TOML reads it back. JSON writes DEL and the controls above it as they are; TOML refuses DEL.
-fn quoted(text: &str) -> String {
-    let escaped = |letter: char| {
-        if letter.is_control() {
-            format!("\\u{:04x}", u32::from(letter))
-        } else {
-            letter.to_string()
-        }
-    };
-    serde_json::Value::from(text).to_string().chars().map(escaped).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Found by fuzz/.
-    #[test]
-    fn settings_with_control_characters_are_shown_so_that_they_can_be_read_back() {
-        let settings =
-            Settings { log: Some("\u{7f}\u{85}\u{9b}\n\"".to_owned()), ..Default::default() };
-        let shown = settings.rows().into_iter().find_map(|(name, value)| Some((name, value?)));
-        let (name, value) = shown.unwrap();
-        assert!(!value.chars().any(char::is_control), "{value:?}");
-        let again = Settings::parse(&format!("{name} = {value}")).unwrap();
-        assert_eq!(again.log, settings.log);
-    }
 
     #[test]
     fn an_unknown_key_is_an_error_that_names_it() {
         let error = Settings::parse("max_rums = 3").unwrap_err().to_string();
         assert!(error.contains("max_rums"), "{error}");
-    }
-
-    #[test]
-    fn a_number_of_runs_that_no_host_could_give_is_refused_from_every_layer() {
-        for asked in [0, MOST_RUNS + 1] {
-            let flags = Settings { max_runs: Some(asked), ..Settings::default() };
-            let get = |name| (name == "PRIMCS_MAX_RUNS").then(|| asked.to_string().into());
-            for refused in [
-                flags.checked(),
-                Settings::parse(&format!("max_runs = {asked}")),
-                Settings::from_environment(get),
-            ] {
-                let error = refused.unwrap_err().to_string();
-                assert!(error.contains("from 1 to 256"), "{error}");
-            }
-        }
-        assert_eq!(Settings::parse("max_runs = 256").unwrap().max_runs, Some(MOST_RUNS));
     }
 
     #[test]
@@ -382,25 +239,11 @@ mod tests {
     }
 
     #[test]
-    fn the_port_of_the_first_primcs_still_moves_the_door() {
-        let get = |name| (name == "PORT").then(|| OsString::from("8123"));
-        let listen = Settings::from_environment(get).unwrap().listen.unwrap();
-        assert_eq!(listen, "127.0.0.1:8123".parse().unwrap());
-    }
-
-    #[test]
     fn a_higher_layer_wins_and_a_lower_one_fills_in() {
         let flags = Settings { max_runs: Some(1), ..Settings::default() };
         let file = Settings::parse("max_runs = 9\npython = \"/usr/bin/python3\"").unwrap();
         let both = flags.over(file);
         assert_eq!(both.max_runs, Some(1));
         assert_eq!(both.python.as_deref(), Some(Path::new("/usr/bin/python3")));
-    }
-
-    #[test]
-    fn a_variable_that_is_no_number_is_refused_by_name() {
-        let get = |name| (name == "PRIMCS_MAX_RUNS").then(|| OsString::from("many"));
-        let error = Settings::from_environment(get).unwrap_err().to_string();
-        assert!(error.contains("PRIMCS_MAX_RUNS"), "{error}");
     }
 }

@@ -44,22 +44,18 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         log(format_args!("descriptor 0 is not open; it is started by `primcs`, not by hand"));
         return ExitCode::FAILURE;
     };
-    match startup::ready(arguments) {
-        Ok(ready) => {
-            let cgroup = ready.cgroup.clone();
-            let served = serve::Serving::new(ready, server)
-                .map_err(serve::ServeError::from)
-                .and_then(|serving| serving.until_the_end(&cgroup));
-            match served {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => {
-                    log(format_args!("{}", chain(&error)));
-                    ExitCode::FAILURE
-                }
-            }
-        }
-        Err(error) => refuse(&server, &error),
+    let ready = match startup::ready(arguments) {
+        Ok(ready) => ready,
+        Err(error) => return refuse(&server, error.unable()),
+    };
+    let cgroup = ready.cgroup.clone();
+    let served = serve::Serving::new(ready, server)
+        .map_err(serve::ServeError::from)
+        .and_then(|serving| serving.until_the_end(&cgroup));
+    if let Err(error) = &served {
+        log(format_args!("{}", chain(error)));
     }
+    if served.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// One line on stderr. Nobody may be reading it any more, which `eprintln!` answers with a panic.
@@ -68,26 +64,17 @@ fn log(line: fmt::Arguments<'_>) {
 }
 
 /// Says why and what to do, once: to a server that is there to pass it on, else to the log.
-fn refuse(server: &OwnedFd, error: &startup::StartupError) -> ExitCode {
-    let (problem, check) = (chain(error), error.check());
+fn refuse(server: &OwnedFd, unable: Unable) -> ExitCode {
+    let said = format!("{} ({})", unable.problem, unable.check);
     // Closing with its hello unread would reset the connection before it reads our answer.
     let told = match wire::receive::<ToSupervisor>(server) {
-        Ok(Some(_hello)) => {
-            let unable = Unable {
-                check: check.to_owned(),
-                problem: problem.clone(),
-                next: error.next(),
-                step: error.step(),
-                probe: None,
-            };
-            wire::send(server, &ToServer::Unable(Box::new(unable)), &[]).is_ok()
-        }
+        Ok(Some(_hello)) => wire::send(server, &ToServer::Unable(Box::new(unable)), &[]).is_ok(),
         // It left before it said anything, most often for this very reason, and then it said so.
         Ok(None) => true,
         Err(_) => false,
     };
     if !told {
-        log(format_args!("{problem} ({check})"));
+        log(format_args!("{said}"));
     }
     ExitCode::FAILURE
 }

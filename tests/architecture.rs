@@ -39,8 +39,14 @@ const LINES_AT_EVERY_RUN: usize = 4_000;
 
 /// What runs with privilege once, before the first message: reading policy and settings as
 /// far as they can be trusted, and copying the host's interpreter (docs/decisions/0010-size-of-the-privileged-half.md).
-const AT_START: &[&str] =
-    &["policy", "settings", "supervisor::base", "supervisor::startup", "trusted"];
+const AT_START: &[&str] = &[
+    "policy",
+    "settings",
+    "supervisor::arguments",
+    "supervisor::base",
+    "supervisor::startup",
+    "trusted",
+];
 const LINES_AT_START: usize = 4_200;
 
 const LONGEST_FILE: usize = 500;
@@ -198,19 +204,21 @@ fn the_privileged_half_can_be_read_in_an_afternoon() {
     }
 }
 
-/// The room of a module; `supervisor::base` counts apart, `policy::explain` and `policy::lint` are
-/// the server's, and faults are in no program that is shipped.
+/// The room of a module; what of the supervisor runs only at start counts apart, what is compiled
+/// only with the server is the server's, and what lies below `sandbox::weaken` is in no program that is shipped.
 fn privileged_part(module: &[String]) -> String {
     let path = module.join("::");
-    for part in ["supervisor::base", "supervisor::startup"] {
+    for part in ["supervisor::base", "supervisor::startup", "supervisor::arguments"] {
         if path.starts_with(part) {
             return part.to_owned();
         }
     }
-    if path == "sandbox::weaken::faults" {
+    if path.starts_with("sandbox::weaken::") {
         return "tests".to_owned();
     }
-    let of_server = ["policy::explain", "policy::lint"].iter().any(|part| path.starts_with(part));
+    let of_server = ["policy::explain", "policy::lint", "settings::environment", "settings::shown"]
+        .iter()
+        .any(|part| path.starts_with(part));
     if of_server { "server".to_owned() } else { room(module) }
 }
 

@@ -52,16 +52,11 @@ impl Host {
     pub fn restart_nursery(&mut self) -> Result<(), StepFailure> {
         let mut tries = 1..MOST_TRIES;
         loop {
-            match start_nursery(&self.setup, self.cgroups.as_ref(), self.spawner) {
-                Ok(nursery) => {
-                    self.nursery = nursery;
-                    return Ok(());
-                }
+            let started = start_nursery(&self.setup, self.cgroups.as_ref(), self.spawner);
+            match started.map(|nursery| self.nursery = nursery) {
                 // One that hangs has cost all runs their clocks for long enough.
-                Err(failure) if failure.errno == libc::EAGAIN || tries.next().is_none() => {
-                    return Err(failure);
-                }
-                Err(_) => {}
+                Err(failure) if failure.errno != libc::EAGAIN && tries.next().is_some() => {}
+                last => return last,
             }
         }
     }

@@ -59,21 +59,17 @@ impl Probe {
             cpu_periods,
             cpu_throttled,
         });
-        let step = ended.failed_step.clone();
-        let mut report =
-            ProbeReport { text: stdout, counted, failed_step: step, ..ProbeReport::default() };
+        let mut report = ProbeReport { text: stdout, counted, ..ProbeReport::default() };
+        report.failed_step.clone_from(&ended.failed_step);
         report.failed = failed(&report);
-        report.problem = match &report.failed_step {
-            Some(FailedStep { step, errno }) => {
-                Some(format!("{step}: {}", io::Error::from_raw_os_error(*errno)))
-            }
-            None if report.failed.iter().any(|id| id == UNFINISHED) => {
-                let (verdict, status) = (ended.verdict, ended.exit_code.or(ended.signal));
-                let stderr = stderr.trim();
-                Some(format!("the probe ended early: {verdict:?}, {status:?}, stderr {stderr:?}"))
-            }
-            None if report.failed.is_empty() => None,
-            None => Some(format!("not as they should be: {}", report.failed.join(", "))),
+        report.problem = if let Some(FailedStep { step, errno }) = &report.failed_step {
+            Some(format!("{step}: {}", io::Error::from_raw_os_error(*errno)))
+        } else if report.failed.iter().any(|id| id == UNFINISHED) {
+            let (verdict, stderr) = (ended.verdict, stderr.trim());
+            Some(format!("the probe ended early: {verdict:?}, stderr {stderr:?}"))
+        } else {
+            let failed = report.failed.join(", ");
+            (!failed.is_empty()).then(|| format!("not as they should be: {failed}"))
         };
         self.outcome = Some(report);
     }

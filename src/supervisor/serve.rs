@@ -281,12 +281,11 @@ impl Serving {
     }
 
     fn start(&mut self, asker: Asker, admitted: &Admitted<'_>) -> Result<(), Refusal> {
+        let failed = |message| Refusal::SandboxFailed { message };
         if self.integrity.is_damaged() {
-            return Err(Refusal::SandboxFailed { message: DAMAGED.to_owned() });
+            return Err(failed(DAMAGED.to_owned()));
         }
-        let id = self
-            .new_run_id()
-            .map_err(|error| Refusal::SandboxFailed { message: error.to_string() })?;
+        let id = self.new_run_id().map_err(|error| failed(error.to_string()))?;
         let host_id = self.ids.take().ok_or(Refusal::Busy)?;
         match Run::ask(&self.host, id, asker, admitted.code, admitted.wall, host_id) {
             Ok(run) => {
@@ -295,7 +294,7 @@ impl Serving {
             }
             Err(failure) => {
                 self.ids.give_back(host_id);
-                Err(Refusal::SandboxFailed { message: failure.to_string() })
+                Err(failed(failure.to_string()))
             }
         }
     }
@@ -320,13 +319,12 @@ impl Serving {
 
     fn answer_probe(&mut self, report: &ProbeReport) {
         let (greeting, asked) = self.probe.finish();
-        match report.problem.as_ref().filter(|_| weaken::stands("start_gate")) {
-            _ if !greeting => {}
-            None => self.outbox.push(ToServer::Welcome(Box::new(self.welcome.clone())), vec![]),
-            Some(problem) => {
-                let problem = format!("a first confined run failed: {problem}");
-                self.refuse("run.probe", problem, Some(report));
-            }
+        let problem = report.problem.as_ref().filter(|_| weaken::stands("start_gate"));
+        if let (true, Some(problem)) = (greeting, problem) {
+            let problem = format!("a first confined run failed: {problem}");
+            self.refuse("run.probe", problem, Some(report));
+        } else if greeting {
+            self.outbox.push(ToServer::Welcome(Box::new(self.welcome.clone())), vec![]);
         }
         for _ in 0..asked {
             self.outbox.push(ToServer::Probed(Box::new(report.clone())), vec![]);
@@ -356,10 +354,8 @@ impl Serving {
             }
             (Outcome::NeverStarted(ended), Asker::Server(request)) => {
                 log_failed_step(&ended);
-                let message = ended.failed_step.map_or_else(
-                    || "it died before it said hello".to_owned(),
-                    |failed| failed.step,
-                );
+                let step = ended.failed_step.map(|failed| failed.step);
+                let message = step.unwrap_or_else(|| "it died before it said hello".to_owned());
                 let refusal = Refusal::SandboxFailed { message };
                 self.outbox.push(ToServer::Refused { request, refusal }, vec![]);
             }

@@ -28,7 +28,7 @@ pub fn run_begins() {
 /// The step of this name has been done.
 pub fn done(step: &str) {
     let here = *HERE.lock().unwrap_or_else(PoisonError::into_inner);
-    for fault in super::REMOVED.get().into_iter().flatten() {
+    for fault in super::asked_for::REMOVED.get().into_iter().flatten() {
         match fault.split_once(':') {
             Some(("crash", at)) if is_here(at, here, step) => die(),
             Some(("hang", at)) if is_here(at, here, step) => std::thread::sleep(Duration::MAX),

@@ -18,7 +18,7 @@ use crate::supervisor::base::BaseError;
 use crate::supervisor::identities::Overlap;
 use crate::supervisor::instance::InstanceError;
 use crate::trusted::TrustError;
-use crate::wire::FailedStep;
+use crate::wire::{FailedStep, Unable};
 
 /// Why not.
 #[derive(Debug, thiserror::Error)]
@@ -93,9 +93,20 @@ pub enum StartupError {
 }
 
 impl StartupError {
-    /// Id of the check that failed, as `primcs doctor` has it.
+    /// What the server is told instead of a welcome.
     #[must_use]
-    pub const fn check(&self) -> &'static str {
+    pub fn unable(&self) -> Unable {
+        Unable {
+            check: self.check().to_owned(),
+            problem: crate::supervisor::chain(self),
+            next: self.next(),
+            step: self.step(),
+            probe: None,
+        }
+    }
+
+    /// Id of the check that failed, as `primcs doctor` has it.
+    const fn check(&self) -> &'static str {
         match self {
             Self::Arguments(_) => "start.one_package",
             Self::Settings(_) => "start.settings",
@@ -125,8 +136,7 @@ impl StartupError {
     }
 
     /// What the kernel refused, where it said so.
-    #[must_use]
-    pub fn step(&self) -> Option<FailedStep> {
+    fn step(&self) -> Option<FailedStep> {
         if let Self::Nursery(StepFailure { step, errno }) = self {
             return Some(FailedStep { step: step.clone(), errno: *errno });
         }
@@ -137,9 +147,8 @@ impl StartupError {
     }
 
     /// What to do, where more is known than the check that failed; the server knows the rest.
-    #[must_use]
     #[expect(clippy::wildcard_enum_match_arm, reason = "for most the table is enough")]
-    pub fn next(&self) -> Option<String> {
+    fn next(&self) -> Option<String> {
         Some(match self {
             Self::Settings(SettingsError::Trust(error))
             | Self::PolicyFolder(error)
