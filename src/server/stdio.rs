@@ -52,8 +52,8 @@ pub(super) async fn serve(
 ) -> io::Result<()> {
     match streams.0 {
         Some((input, output)) => {
-            let input = pipe::Receiver::from_owned_fd(input)?;
-            let output = pipe::Sender::from_owned_fd(output)?;
+            let input = pipe::Receiver::from_owned_fd_unchecked(input)?;
+            let output = pipe::Sender::from_owned_fd_unchecked(output)?;
             speak(server, input, output, shutdown).await;
         }
         None => speak(server, tokio::io::stdin(), tokio::io::stdout(), shutdown).await,

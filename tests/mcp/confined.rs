@@ -98,11 +98,11 @@ fn met<'a>(log: &'a str, attempt: &str) -> &'a str {
 }
 
 /// proves: seccomp-server deny openat; seccomp-server deny mount; seccomp-server deny bind
-/// proves: seccomp-server deny execve
+/// proves: seccomp-server deny execve; seccomp-server deny statx
 #[test]
 fn the_server_can_open_no_file_mount_nothing_listen_nowhere_and_start_no_program() {
     let log = attempts(&[]);
-    for attempt in ["shadow", "passwd", "mount", "listen", "exec"] {
+    for attempt in ["shadow", "passwd", "look", "mount", "listen", "exec"] {
         let said = met(&log, attempt);
         assert!(
             said.contains("ermission denied") || said.contains("not permitted"),
@@ -126,6 +126,7 @@ fn each_wall_alone_still_keeps_files_closed_and_programs_unstarted() {
 fn without_its_walls_it_could() {
     let log = attempts(&["server_seccomp", "server_landlock"]);
     assert_eq!(met(&log, "passwd"), "succeeded");
+    assert_eq!(met(&log, "look"), "succeeded");
     assert_eq!(met(&log, "listen"), "succeeded");
     assert!(!log.contains("tried to exec"), "exec came back: {log}");
     if nix::unistd::geteuid().is_root() {
