@@ -3,7 +3,6 @@
 #![forbid(unsafe_code)]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -104,13 +103,7 @@ fn told(error: &PolicyError, files: &BTreeMap<String, String>) -> String {
             format!("{}{found}: ", floor.file)
         }
     };
-    let mut text = format!("{place}{error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
+    format!("{place}{}", super::with_causes(error))
 }
 
 /// ` line N`: the first one after the group's name that names this.

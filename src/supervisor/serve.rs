@@ -309,9 +309,9 @@ impl Serving {
         let report = match self.start(Asker::Probe, &Admitted { code: &code, wall: probe::WALL }) {
             Ok(()) => return self.probe.begin(),
             Err(Refusal::Busy) if !self.runs.is_empty() => ProbeReport::default(),
-            Err(Refusal::Busy) => probe::not_started("there is no place for a run".to_owned()),
+            Err(Refusal::Busy) => ProbeReport::unfinished("there is no place for a run".to_owned()),
             Err(Refusal::Rejected { message } | Refusal::SandboxFailed { message }) => {
-                probe::not_started(message)
+                ProbeReport::unfinished(message)
             }
         };
         self.answer_probe(&report);

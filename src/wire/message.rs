@@ -112,6 +112,24 @@ pub struct ProbeReport {
     pub counted: Option<Counted>,
 }
 
+impl ProbeReport {
+    /// The id of a probe that did not come to its end.
+    pub const UNFINISHED: &'static str = "run.probe";
+
+    /// One that did not.
+    #[must_use]
+    pub fn unfinished(problem: String) -> Self {
+        let failed = vec![Self::UNFINISHED.to_owned()];
+        Self { failed, problem: Some(problem), ..Self::default() }
+    }
+
+    /// Whether it did, so that what did not hold is all named.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        !self.failed.iter().any(|id| id == Self::UNFINISHED)
+    }
+}
+
 /// What the kernel counted in the probe's cgroups.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
