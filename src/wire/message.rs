@@ -24,7 +24,7 @@ pub enum ToSupervisor {
         /// Becomes the verdict.
         why: CancelReason,
     },
-    /// Confine a run that tries every wall and limit, and say what held.
+    /// Confine a run that tries walls and limits, and say what held.
     Probe,
 }
 
@@ -95,7 +95,7 @@ pub struct Unable {
     pub probe: Option<ProbeReport>,
 }
 
-/// What the supervisor's own confined run came to. It tried each wall and each limit.
+/// What the supervisor's own confined run came to. It tried walls and limits.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProbeReport {
