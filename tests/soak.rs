@@ -30,7 +30,7 @@ mod tests {
     use super::counts::{AFTER_FLOODS, AFTER_PRINTS, Counter, Counts};
     use super::mix::{CANCELLED, KINDS, Kind, LEFT, LEFT_AT_ONCE, PRINT, kind_of};
     use super::support::aloud::say;
-    use super::support::mcp::{Call, Era};
+    use super::support::mcp::{Call, Era, run};
     use super::support::places::hold;
     use super::support::processes::{descendants, eventually};
     use super::support::server::Server;
@@ -92,15 +92,24 @@ mod tests {
         over_stdio: Mutex<StdioClient>,
     }
 
+    impl Called {
+        /// Both have run something: their control groups are made.
+        fn start() -> Self {
+            let mut client = StdioClient::start(Era::Modern);
+            let first = client.call(&Call::new("print(1)"));
+            client.answer(first);
+            let server = Server::start(&["--max-runs", &PLACES.to_string()]);
+            run(server.address, "print(1)").expect("ok");
+            Self { server, over_stdio: Mutex::new(client) }
+        }
+    }
+
     /// proves: ending mounts
     #[test]
     fn thousands_of_runs_get_their_verdicts_and_leave_nothing() {
         let _alone = alone();
         let total = runs();
-        let called = Called {
-            server: Server::start(&["--max-runs", &PLACES.to_string()]),
-            over_stdio: Mutex::new(StdioClient::start(Era::Modern)),
-        };
+        let called = Called::start();
         let counter = Counter::of(called.server.pid());
         let of_stdio = Counter::of(called.over_stdio.lock().expect("a client").pid());
         let mut record = Record::open();
@@ -133,10 +142,7 @@ mod tests {
     #[test]
     fn prints_alone_leave_the_server_as_small_as_it_was() {
         let _alone = alone();
-        let called = Called {
-            server: Server::start(&["--max-runs", &PLACES.to_string()]),
-            over_stdio: Mutex::new(StdioClient::start(Era::Modern)),
-        };
+        let called = Called::start();
         let counter = Counter::of(called.server.pid());
         let mut record = Record::nowhere();
         drive(&called, &counter, &mut record, 0..WARM_PRINTS, |_| &PRINT);

@@ -141,7 +141,7 @@ pub(crate) struct Counter {
 }
 
 impl Counter {
-    /// Of the server half with this pid, which has no run yet.
+    /// Of the server half with this pid, which has had a run and has none now.
     pub(crate) fn of(server: i32) -> Self {
         let supervisor = supervisor_of(server);
         let only = || descendants(supervisor.pid);
