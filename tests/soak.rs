@@ -124,7 +124,9 @@ mod tests {
         let count = |kind: &str| whole(seen.iter().filter(|name| **name == kind).count());
         for kind in KINDS {
             say(&format!("{}: {}", kind.name, count(kind.name)));
-            assert!(count(kind.name) > 0 || !kind.is_tried(), "no {}", kind.name);
+            // Of a thousand runs each is one at least.
+            let is_due = total >= 1_000 && kind.is_tried();
+            assert!(count(kind.name) > 0 || !is_due, "no {}", kind.name);
         }
         say(&format!("{total} runs in {took:.0} s; before the last nine tenths and after:"));
         for line in [Counts::HEADER, &before[0].to_string(), &after.to_string()] {
