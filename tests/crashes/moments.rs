@@ -98,7 +98,7 @@ fn kill_a_half(of: &'static str, half: impl Fn(&Server) -> Process, judge: impl 
     neighbour.end();
 }
 
-/// proves: ending server; ending mounts
+/// proves: ending supervisor; ending mounts; ending remains
 #[test]
 fn a_supervisor_killed_at_any_moment_takes_its_runs_along_and_callers_are_told() {
     kill_a_half("the supervisor", Server::supervisor, |what, end| match end {
