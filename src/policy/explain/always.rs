@@ -123,8 +123,8 @@ const ENDING: [Fact; 7] = [
     ),
     (
         "ending mounts",
-        "the `mounts` made for a run, and all that it wrote,",
-        "are gone with it",
+        "whatever was `mounted` for a run, and all that it wrote,",
+        "is gone with it",
         "its files are one tmpfs in its own mount namespace; nothing is mounted on the host; what stays is the answer and a line in the log",
     ),
     (
