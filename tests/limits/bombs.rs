@@ -253,7 +253,7 @@ fn connections_that_nobody_accepts_are_bounded() {
     assert!(answer.number("/usage/wall_ms") < 30_000, "{:#}", answer.message);
 }
 
-/// proves: limits memory.max; limits sockets tcp_rmem
+/// proves: limits memory.max
 #[test]
 fn socket_buffers_are_bounded() {
     if !limits_are_tried() {
