@@ -100,7 +100,7 @@ impl CallError {
             format!(
                 "the program wrote more than {most} bytes to stdout, stderr and descriptor 3 (the last value) together"
             ),
-            "Print less; write bulk data to a file in output/.",
+            "Print less: a summary, or the first and last of it.",
         )
     }
 

@@ -34,6 +34,7 @@ pub(super) fn config(command: &ConfigCommand) -> Result<ExitCode, Failure> {
     match command {
         ConfigCommand::Show { origin, config } => show(*origin, config.as_deref(), root),
         ConfigCommand::Check { file } => {
+            host::environment_settings()?;
             Settings::from_file(file.as_deref(), root, host::environment)
                 .map_err(HostError::from)?;
             print("ok\n")

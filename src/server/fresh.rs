@@ -10,6 +10,8 @@ use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
+use nix::sys::prctl;
+
 use crate::sys::descriptors;
 
 /// What is read by us, by what we link (terminal width and colours), or by the supervisor.
@@ -38,10 +40,11 @@ pub(super) fn forget_the_starter() -> io::Result<()> {
     descriptors::close_from(3)?;
     let (kept, others): (Vec<_>, Vec<_>) = std::env::vars_os().partition(|(name, _)| is_kept(name));
     if others.is_empty() {
-        return Ok(());
+        // Started again it would be listed as `exe`.
+        return Ok(prctl::set_name(c"primcs")?);
     }
-    // By its name, so that it is listed under it, and not as `exe`.
-    let mut command = Command::new(std::fs::read_link("/proc/self/exe")?);
+    // The very file that runs, whatever lies under its name by now.
+    let mut command = Command::new("/proc/self/exe");
     let mut arguments = std::env::args_os();
     command.arg0(arguments.next().unwrap_or_else(|| OsString::from("primcs")));
     Err(command.args(arguments).env_clear().envs(kept).exec())

@@ -44,10 +44,11 @@ pub(super) enum HostError {
     #[error(transparent)]
     Settings(#[from] SettingsError),
     #[error(
-        "the environment variable {name} is no setting of PRIMCS; unset it or correct its name: \
-         `primcs config default` lists the settings, and PRIMCS_ with a name in capitals sets each"
+        "the environment variable {name} is no setting of PRIMCS; unset it or correct its name; \
+         those that are read: {}",
+        known.join(", ")
     )]
-    UnknownVariable { name: String },
+    UnknownVariable { name: String, known: Vec<&'static str> },
     #[error(transparent)]
     Log(#[from] LogError),
     #[error(transparent)]
@@ -70,8 +71,9 @@ pub(super) fn environment_settings() -> Result<Settings, HostError> {
         environment(name)
     })?;
     let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
-    match unknown_variable(names, &read.into_inner()) {
-        Some(name) => Err(HostError::UnknownVariable { name }),
+    let known = read.into_inner();
+    match unknown_variable(names, &known) {
+        Some(name) => Err(HostError::UnknownVariable { name, known }),
         None => Ok(settings),
     }
 }
