@@ -139,6 +139,7 @@ fn a_deep_tree_costs_nobody_afterwards() {
     assert_eq!(printed(&explode(code, 60, "ok")), 4000);
 }
 
+/// proves: limits memory.max
 #[test]
 fn pipe_buffers_are_bounded() {
     if !limits_are_tried() {
@@ -252,6 +253,7 @@ fn connections_that_nobody_accepts_are_bounded() {
     assert!(answer.number("/usage/wall_ms") < 30_000, "{:#}", answer.message);
 }
 
+/// proves: limits memory.max
 #[test]
 fn socket_buffers_are_bounded() {
     if !limits_are_tried() {

@@ -28,7 +28,7 @@ fn the_four_questions_of_a_reviewer_are_answered_with_their_proof() {
         ),
         (
             "sees its neighbour",
-            "cannot see its neighbour",
+            "cannot read a file, socket, process or answer of its neighbour",
             "concurrency tests::a_run_cannot_see_another_runs_files",
         ),
     ] {
