@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::scene::{Quiet, alone, limits_are_tried};
 use super::support::aloud::not_tried;
 use super::support::mcp::{Answer, Call, Era};
+use super::support::policies::with_changed;
 use super::support::processes::{Process, eventually};
 use super::support::server::{Server, shared};
 
@@ -274,6 +275,32 @@ fn without_the_kill_a_detached_child_outlives_the_answer() {
     Call::new(code).answer(weakened.address, Era::Modern).expect("ok");
     let gone = eventually(Duration::from_secs(2), || quiet.of_runs().is_empty());
     assert!(!gone, "something else ends what is left of a run, so the other tests prove nothing");
+}
+
+/// proves: limits host `kernel_growth`
+#[test]
+fn without_the_watch_of_locks_they_fill_the_memory_of_the_host() {
+    let (from, to) =
+        ("kernel_growth = { value = \"512MiB\"", "kernel_growth = { value = \"32MiB\"");
+    let policy = with_changed("locks-policy", "limits.toml", &[(from, to)]);
+    let arguments = ["--policy", policy.to_str().expect("a path of text")];
+    // 70 MB, of which the run is charged nothing.
+    let code = "
+        import fcntl, os, struct, time
+        files = [os.open(f'/tmp/{n}', os.O_RDWR | os.O_CREAT) for n in range(900)]
+        for start in range(0, 800, 2):
+            wanted = struct.pack('hhqqi4x', fcntl.F_WRLCK, 0, start, 1, 0)
+            for file in files:
+                fcntl.fcntl(file, fcntl.F_SETLK, wanted)
+        time.sleep(1)
+        print('passed')
+    ";
+    let _alone = alone();
+    let with = Call::new(code).answer(Server::start(&arguments).address, Era::Modern);
+    let weakened = Server::weakened_with(&["locks"], &arguments);
+    let without = Call::new(code).answer(weakened.address, Era::Modern);
+    with.expect("out_of_memory");
+    assert_eq!(without.expect("ok").stdout(), "passed\n");
 }
 
 /// proves: limits sockets inet

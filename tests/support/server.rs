@@ -59,6 +59,11 @@ impl Server {
         Self::start_with(Build::Weakened, &barriers, &[])
     }
 
+    /// The same, with further arguments.
+    pub(crate) fn weakened_with(barriers: &[&str], arguments: &[&str]) -> Self {
+        Self::start_with(Build::Weakened, barriers, arguments)
+    }
+
     fn start_with(build: Build, barriers: &[&str], arguments: &[&str]) -> Self {
         let mut command = primcs(build, "serve");
         command.args(["--listen", "127.0.0.1:0"]).args(arguments);

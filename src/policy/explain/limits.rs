@@ -124,6 +124,12 @@ fn others(text: &mut Text, limits: &Limits) {
     limit(text, "host memory_share", &limits.host.memory_share, waits);
     limit(
         text,
+        "host kernel_growth",
+        &limits.host.kernel_growth,
+        "the run that hoards record locks, if one does, is ended, status out_of_memory",
+    );
+    limit(
+        text,
         "host copy_check",
         &limits.host.copy_check,
         "a copy that has changed ends admission with an alarm",
