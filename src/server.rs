@@ -83,7 +83,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if let Err(error) = fresh::forget_the_starter() {
         drop(writeln!(
             io::stderr(),
-            "primcs: cannot start again with a clean environment: {error}"
+            "primcs: cannot start again with a clean environment: {error}; is /proc mounted?"
         ));
         return ExitCode::FAILURE;
     }

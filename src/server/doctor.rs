@@ -25,6 +25,7 @@ use super::health;
 use super::host::{self, Host, HostError};
 use super::log::Usual;
 use super::printed;
+use super::start::StartError;
 use super::supervisor_client::ConnectError;
 
 use facts::{Before, Facts};
@@ -86,6 +87,13 @@ fn show(as_json: bool, facts: &Facts, outcome: &Outcome) -> Result<ExitCode, Fai
 /// A start that failed on our own side of the line, as the supervisor would say it.
 fn before_the_supervisor(error: HostError) -> Unable {
     let check = match &error {
+        // Root of a user namespace with one id, or root without what it takes to become another.
+        HostError::Start(StartError::Drop { .. }) => "host.capabilities",
+        HostError::Start(StartError::Spawn { source, .. })
+            if source.kind() == std::io::ErrorKind::PermissionDenied =>
+        {
+            "step.devices"
+        }
         HostError::Start(_) => "start.programs",
         HostError::Settings(_) | HostError::Log(_) | HostError::UnknownVariable { .. } => {
             "start.settings"
