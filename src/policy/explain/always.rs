@@ -119,7 +119,7 @@ const ENDING: [Fact; 7] = [
         "ending supervisor",
         "when the `supervisor` is killed",
         "all runs end with it",
-        "the kernel kills the spawner with it, each init with the spawner, and everything else with its init",
+        "the kernel kills the nursery with it, each init with the supervisor, and everything else with its init",
     ),
     (
         "ending mounts",
