@@ -8,8 +8,10 @@ use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use nix::unistd::{chdir, pivot_root};
 use serde::{Deserialize, Serialize};
 
@@ -78,9 +80,7 @@ pub fn build_and_enter(plan: &TemplatePlan) -> Result<(), StepFailure> {
         }
         fs::write(&at, text).in_step(&format!("make {path}"))?;
     }
-    for name in &plan.devices {
-        bind_device(root, name)?;
-    }
+    show_devices(plan)?;
     mount_dead_proc(&inside(root, "/proc"))?;
     if weaken::stands("root_read_only") {
         add_attributes(root, plan.root_attributes, false).in_step("make template read-only")?;
@@ -134,14 +134,49 @@ fn bind_base(plan: &TemplatePlan, path: &str, attributes: u64) -> Result<(), Ste
     add_attributes(&target, attributes, false).in_step(&format!("mount attributes of {path}"))
 }
 
-/// Binds one device node, the only inodes of the host that a run sees.
-fn bind_device(root: &Path, name: &str) -> Result<(), StepFailure> {
-    let step = format!("bind /dev/{name}");
-    let from = Path::new("/dev").join(name);
-    let target = inside(root, "/dev").join(name);
-    File::create(&target).in_step(&step)?;
-    bind(&from, &target).in_step(&step)?;
-    add_attributes(&target, NO_SETUID | NO_EXEC, false).in_step(&step)
+/// Binds device nodes of our own making. The host's would be the only inodes of it that a run can
+/// open: locks on one are walked by every close of it on the host, and its times could be set.
+fn show_devices(plan: &TemplatePlan) -> Result<(), StepFailure> {
+    let made = inside(&plan.build_at, STAGING);
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
+    mount(Some("tmpfs"), &made, Some("tmpfs"), flags, Some("size=64k,nr_inodes=16,mode=755"))
+        .in_step("mount device nodes")?;
+    for name in &plan.devices {
+        let step = format!("bind /dev/{name}");
+        let from = own_node(&made, name).in_step(&step)?;
+        let target = inside(&plan.build_at, "/dev").join(name);
+        File::create(&target).in_step(&step)?;
+        bind(&from, &target).in_step(&step)?;
+        // A device on a read-only mount can be written to; its times cannot be set.
+        let read_only = if weaken::stands("own_devices") { READ_ONLY } else { 0 };
+        add_attributes(&target, read_only | NO_SETUID | NO_EXEC, false).in_step(&step)?;
+    }
+    umount2(&made, MntFlags::MNT_DETACH).in_step("detach device nodes")
+}
+
+/// Makes one; where that is refused, as to every plain user, it is the host's after all.
+fn own_node(directory: &Path, name: &str) -> io::Result<PathBuf> {
+    let hosts = Path::new("/dev").join(name);
+    if !weaken::stands("own_devices") {
+        return Ok(hosts);
+    }
+    // Major number 1, "memory devices" of the kernel's list.
+    let minor = match name {
+        "null" => 3,
+        "zero" => 5,
+        "full" => 7,
+        "random" => 8,
+        "urandom" => 9,
+        _ => return Err(io::ErrorKind::InvalidInput.into()),
+    };
+    let own = directory.join(name);
+    match mknod(&own, SFlag::S_IFCHR, Mode::empty(), makedev(1, minor)) {
+        Err(Errno::EPERM) => return Ok(hosts),
+        made => made?,
+    }
+    // Not by `mknod`: our umask is the starter's.
+    fs::set_permissions(&own, fs::Permissions::from_mode(0o666))?;
+    Ok(own)
 }
 
 /// A run may mount its own `/proc` only where an uncovered one is visible already. This one belongs
