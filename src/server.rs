@@ -112,14 +112,20 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 /// The failure with its causes, once, and the next thing to do where somebody said one.
 fn told(failure: &Failure) -> String {
-    let mut text = failure.to_string();
-    let mut cause = std::error::Error::source(failure);
+    let mut text = with_causes(failure);
+    if let Some(next) = next(failure) {
+        text = format!("{text}\nnext: {next}");
+    }
+    text
+}
+
+/// An error with its causes.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
     while let Some(error) = cause {
         text = format!("{text}: {error}");
         cause = error.source();
-    }
-    if let Some(next) = next(failure) {
-        text = format!("{text}\nnext: {next}");
     }
     text
 }

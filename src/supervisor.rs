@@ -9,6 +9,7 @@ pub mod host;
 pub mod identities;
 pub mod instance;
 pub mod integrity;
+pub mod locks;
 pub mod nursery;
 pub mod outbox;
 pub mod plans;
@@ -26,6 +27,8 @@ use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
 use crate::sys::descriptors;
 use crate::wire::{self, ToServer, ToSupervisor, Unable};
 
@@ -34,6 +37,11 @@ use crate::wire::{self, ToServer, ToSupervisor, Unable};
 pub fn run(arguments: Vec<OsString>) -> ExitCode {
     // Whatever the starter left open is neither ours nor a run's.
     if descriptors::close_from(3).is_err() {
+        return ExitCode::FAILURE;
+    }
+    // Six descriptors a run; the usual soft limit of 1,024 is for programs that use select(2).
+    let nofile = Resource::RLIMIT_NOFILE;
+    if getrlimit(nofile).and_then(|(_, hard)| setrlimit(nofile, hard, hard)).is_err() {
         return ExitCode::FAILURE;
     }
     // A terminal's Ctrl-C is the server's to handle; it tells us.

@@ -1,5 +1,5 @@
 //! A run ends within a second of the moment when nobody waits for it any more: the client leaves or
-//! cancels, the server stops, or one half is killed. Whatever the program does to stay.
+//! cancels, or the server stops. Whatever the program does to stay. `crashes.rs` has what is killed.
 #![forbid(unsafe_code)]
 
 #[cfg(test)]
@@ -15,7 +15,6 @@ mod tests {
 
     use nix::sys::signal::{Signal, kill};
     use nix::unistd::Pid;
-    use serde_json::json;
 
     use super::support::aloud::not_tried;
     use super::support::mcp::{Call, Era, Stream, run};
@@ -25,25 +24,9 @@ mod tests {
     use super::support::programs::{Build, limits_are_hard, primcs};
     use super::support::server::{Server, shared};
     use super::support::stdio::StdioClient;
+    use super::support::stubborn::STUBBORN;
 
     const SECOND: Duration = Duration::from_secs(1);
-
-    /// Ignores what can be ignored, leaves a stopped grandchild and one in a session of its own.
-    const STUBBORN: &str = "
-        import os, signal, time
-        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}:
-            try:
-                signal.signal(number, signal.SIG_IGN)
-            except (OSError, ValueError):
-                pass
-        if os.fork() == 0:
-            os.setsid()
-            if os.fork() == 0:
-                os.kill(os.getpid(), signal.SIGSTOP)
-            time.sleep(600)
-        print('under way', flush=True)
-        time.sleep(600)
-    ";
 
     /// A stubborn run under way, and all its processes: init, program, child, grandchild.
     fn under_way(server: &Server, era: Era) -> (Stream, BTreeSet<Process>) {
@@ -122,10 +105,7 @@ mod tests {
         for era in Era::BOTH {
             let mut client = StdioClient::start(era);
             let (id, processes) = over_stdio(&mut client);
-            client.send(&json!({
-                "jsonrpc": "2.0", "method": "notifications/cancelled",
-                "params": { "requestId": id, "reason": "the test has seen enough" },
-            }));
+            client.cancel(id);
             assert_gone(&processes, SECOND);
             let next = client.call(&Call::new("print('still here')"));
             let answer = client.answer(next);
@@ -151,45 +131,27 @@ mod tests {
         }
     }
 
-    /// Ends a server with a live run in this way and looks for what is left.
-    fn nothing_is_left_after(end: impl FnOnce(&Server)) -> Server {
+    /// proves: ending server; ending mounts
+    #[test]
+    fn sigterm_of_the_server_ends_everything() {
         let server = Server::start(&[]);
         let mounts = host_mounts();
         let (stream, mut processes) = under_way(&server, Era::Modern);
-        // With soft limits a run is in the group of the tests.
+        processes.extend(descendants(server.pid()));
         let groups: BTreeSet<_> =
             processes.iter().flat_map(Process::cgroups).filter(|group| is_ours(group)).collect();
         if limits_are_hard() {
             assert!(!groups.is_empty(), "the run is in no control group");
         } else {
-            not_tried("control groups are left empty: with soft limits there are none");
+            not_tried("no control group is left: with soft limits there are none");
         }
-        processes.extend(descendants(server.pid()));
-        end(&server);
+        server.signal(Signal::SIGTERM);
         assert_gone(&processes, SECOND);
-        assert_eq!(host_mounts(), mounts);
         drop(stream);
-        for group in &groups {
-            let members =
-                || std::fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
-            assert!(eventually(SECOND, || members().is_empty()), "{group:?}: {}", members());
-        }
-        server
-    }
-
-    /// proves: ending server; ending mounts
-    #[test]
-    fn sigterm_of_the_server_ends_everything() {
-        let mut groups = BTreeSet::new();
-        let server = nothing_is_left_after(|server| {
-            let live = descendants(server.supervisor().pid);
-            groups.extend(live.iter().flat_map(Process::cgroups));
-            server.signal(Signal::SIGTERM);
-        });
         let status = server.wait();
         assert!(status.success(), "{status}");
-        // An orderly end leaves no directory either.
-        let left: Vec<_> = groups.iter().filter(|group| is_ours(group) && group.exists()).collect();
+        assert_eq!(host_mounts(), mounts);
+        let left: Vec<_> = groups.iter().filter(|group| group.exists()).collect();
         assert!(left.is_empty(), "{left:?}");
     }
 
@@ -198,41 +160,6 @@ mod tests {
         let own = super::support::processes::process(std::process::id().try_into().expect("a pid"))
             .expect("this process lives");
         !own.cgroups().iter().any(|mine| mine.starts_with(group))
-    }
-
-    /// proves: ending server; ending mounts
-    #[test]
-    fn kill_9_of_the_server_ends_everything() {
-        let server = nothing_is_left_after(|server| server.signal(Signal::SIGKILL));
-        assert!(!server.wait().success());
-    }
-
-    /// proves: ending supervisor
-    #[test]
-    fn kill_9_of_the_supervisor_ends_everything_and_the_server_says_so() {
-        let server = nothing_is_left_after(|server| {
-            let supervisor = server.supervisor();
-            kill(Pid::from_raw(supervisor.pid), Signal::SIGKILL).expect("killing the supervisor");
-        });
-        assert!(!server.wait().success(), "a server without its supervisor must not look healthy");
-    }
-
-    /// proves: ending remains
-    #[test]
-    fn what_a_killed_supervisor_left_is_removed_at_the_next_start() {
-        let mut groups = BTreeSet::new();
-        let server = nothing_is_left_after(|server| {
-            let live = descendants(server.supervisor().pid);
-            groups.extend(live.iter().flat_map(Process::cgroups));
-            let supervisor = server.supervisor();
-            kill(Pid::from_raw(supervisor.pid), Signal::SIGKILL).expect("killing the supervisor");
-        });
-        drop(server);
-        let next = Server::start(&[]);
-        run(next.address, "print(1)").expect("ok");
-        drop(next);
-        let left: Vec<_> = groups.iter().filter(|group| is_ours(group) && group.exists()).collect();
-        assert!(left.is_empty(), "{left:?}");
     }
 
     #[test]
@@ -253,22 +180,5 @@ mod tests {
         // Whatever the test says, nothing may stay.
         let _ = child.kill();
         assert!(ended, "it hangs");
-    }
-
-    #[test]
-    fn the_init_of_a_run_killed_from_outside_ends_that_run_alone() {
-        let server = Server::start(&[]);
-        let (stream, processes) = under_way(&server, Era::Modern);
-        let supervisor = server.supervisor();
-        // The init is the one among them that has another of them as its child.
-        let init = processes
-            .iter()
-            .max_by_key(|process| descendants(process.pid).len())
-            .expect("four processes");
-        assert!(descendants(supervisor.pid).contains(init));
-        kill(Pid::from_raw(init.pid), Signal::SIGKILL).expect("killing the init");
-        assert_eq!(stream.answer().status(), "killed");
-        assert_gone(&processes, SECOND);
-        run(server.address, "print(1)").expect("ok");
     }
 }

@@ -11,8 +11,8 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::support::aloud::not_tried;
-    use super::support::http::Connection;
     use super::support::mcp::{Answer, Call, Era, run};
+    use super::support::places::{assert_places, hold};
     use super::support::processes::{assert_gone, descendants, eventually};
     use super::support::server::{Server, shared};
 
@@ -134,14 +134,11 @@ mod tests {
         run(server.address, "print(1)").expect("ok");
         let supervisor = server.supervisor();
         let before = descendants(supervisor.pid);
-        let call =
-            Call::new("import time\nprint('live', flush=True)\ntime.sleep(1)").with_progress();
         let mut ids = Vec::new();
         let mut known = before;
         let mut live = Vec::new();
         for _ in 0..3 {
-            let mut stream = call.stream(server.address, Era::Modern);
-            stream.wait_for("live");
+            live.extend(hold(server, 1));
             let now = descendants(supervisor.pid);
             let new: BTreeSet<_> = now
                 .difference(&known)
@@ -150,10 +147,6 @@ mod tests {
             assert_eq!(new.len(), 1, "one id a run: {new:?}");
             ids.extend(new);
             known = now;
-            live.push(stream);
-        }
-        for stream in live {
-            stream.answer().expect("ok");
         }
         ids
     }
@@ -174,34 +167,11 @@ mod tests {
 
     #[test]
     fn more_runs_than_places_wait_their_turn() {
-        const PLACES: usize = 2;
-        let server = Server::start(&["--max-runs", &PLACES.to_string()]);
-        // The monotonic clock is one for all runs, so they can say themselves who was there when.
-        let code = |_| {
-            "import time\ncame = time.monotonic()\ntime.sleep(0.3)\nprint(came, time.monotonic())"
-                .to_owned()
-        };
-        let times: Vec<(f64, f64)> = at_once(&server, 8, code)
-            .into_iter()
-            .map(|answer| {
-                let answer = answer.expect("ok");
-                let (came, left) = answer.stdout().trim().split_once(' ').expect("two times");
-                (came.parse().expect("seconds"), left.parse().expect("seconds"))
-            })
-            .collect();
-        // The most are there when somebody has just come.
-        let there = |now| times.iter().filter(|(came, left)| (*came..*left).contains(&now)).count();
-        let most = times.iter().map(|(came, _)| there(*came)).max();
-        assert_eq!(most, Some(PLACES), "programs at once: {times:?}");
-    }
-
-    /// A gauge of /metrics.
-    fn metric(server: &Server, name: &str) -> u64 {
-        let mut connection = Connection::open(server.address);
-        connection.send("GET", "/metrics", &[], b"");
-        let text = connection.response().expect("an answer").text().expect("metrics");
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("no {name}: {text}")).parse().expect("a number")
+        let server = Server::start(&["--max-runs", "2"]);
+        assert_places(&server, 2);
+        for answer in at_once(&server, 8, |_| "print('mine')".to_owned()) {
+            assert_eq!(answer.expect("ok").stdout(), "mine\n");
+        }
     }
 
     /// proves: limits call queue
@@ -214,7 +184,7 @@ mod tests {
         // The queue holds 512; what comes after that is told at once.
         let waiting: Vec<_> =
             (0..540).map(|_| Call::new("print(1)").send(server.address, Era::Modern)).collect();
-        let full = || metric(&server, "primcs_runs_queued") == 512;
+        let full = || server.metric("primcs_runs_queued") == 512;
         assert!(eventually(Duration::from_secs(20), full), "the queue never fills");
         let asked = Instant::now();
         let answer = run(server.address, "print(1)").expect("busy");

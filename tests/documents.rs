@@ -11,9 +11,15 @@
     reason = "a test panics to fail"
 )]
 
+#[cfg(test)]
+#[path = "support/support.rs"]
+mod support;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use support::sources::files;
 
 /// Documents that name tests, and how many at least: fewer means that they are no longer found.
 const PROVED: &[(&str, usize)] =
@@ -25,21 +31,6 @@ fn root() -> &'static Path {
 
 fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
-
-fn files(below: &str, extension: &str) -> Vec<PathBuf> {
-    let (mut found, mut waiting) = (Vec::new(), vec![root().join(below)]);
-    while let Some(directory) = waiting.pop() {
-        for entry in fs::read_dir(&directory).expect("a directory") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                waiting.push(path);
-            } else if path.extension().is_some_and(|kind| kind == extension) {
-                found.push(path);
-            }
-        }
-    }
-    found
 }
 
 /// Names of the functions that `cargo test` runs.
@@ -56,10 +47,10 @@ fn tests() -> BTreeSet<String> {
     found
 }
 
-/// Every word that a policy file uses, other than the list of proofs.
+/// Every word that a policy file uses.
 fn policy_words() -> BTreeSet<String> {
-    let rules = files("policy", "toml").into_iter().filter(|path| !path.ends_with("proofs.toml"));
-    let texts: String = rules.map(|path| fs::read_to_string(path).expect("UTF-8")).collect();
+    let rules = files("policy", "toml");
+    let texts: String = rules.iter().map(|path| fs::read_to_string(path).expect("UTF-8")).collect();
     let is_part = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
     texts.split(|letter| !is_part(letter)).map(str::to_owned).collect()
 }

@@ -155,6 +155,9 @@ pub struct HostLimits {
     pub runs_per_core: Limit<u64>,
     /// Share of RAM that the memory caps of all runs at once may add up to.
     pub memory_share: Limit<Percent>,
+    /// How much the kernel's unreclaimable memory may grow while runs live, before the run that
+    /// hoards record locks is looked for.
+    pub kernel_growth: Limit<Bytes>,
     /// Time between two checks of the private copy while serving.
     pub copy_check: Limit<Duration>,
 }

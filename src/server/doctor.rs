@@ -8,16 +8,15 @@ mod amount;
 mod checks;
 mod facts;
 mod findings;
+mod reached;
 mod report;
 
-use std::error::Error as _;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::settings;
-use crate::wire::{RunRequest, Unable, Verdict};
+use crate::wire::Unable;
 
 use super::Failure;
 use super::arguments::DoctorArguments;
@@ -26,7 +25,7 @@ use super::health;
 use super::host::{self, Host, HostError};
 use super::log::Usual;
 use super::printed;
-use super::supervisor_client::{ConnectError, SupervisorClient};
+use super::supervisor_client::ConnectError;
 
 use facts::{Before, Facts};
 use findings::{Outcome, Status};
@@ -47,11 +46,11 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<ExitCode, Failure> {
     let outcome = match host.and_then(Host::connect) {
         Ok(connected) => {
             let welcome = Box::new(connected.welcome.clone());
-            let (probe, wall) = assemble::with_runtime(connected, |assembled| async move {
-                let supervisor = &assembled.runner.supervisor;
-                (health::ask(supervisor).await, stopped_in_time(supervisor).await)
+            let (probe, reached) = assemble::with_runtime(connected, |assembled| async move {
+                let probe = health::ask(&assembled.runner.supervisor).await;
+                (probe, reached::limits(&assembled).await)
             })?;
-            Outcome::Started { welcome, probe, wall }
+            Outcome::Started { welcome, probe, reached }
         }
         Err(HostError::Connect(ConnectError::Unable(unable))) => Outcome::Refused(*unable),
         Err(error) => Outcome::Refused(before_the_supervisor(error)),
@@ -95,41 +94,9 @@ fn before_the_supervisor(error: HostError) -> Unable {
         HostError::Connect(ConnectError::Version { .. } | ConnectError::Policy { .. }) => {
             "start.one_package"
         }
-        HostError::Connect(_) => "step.spawner",
+        HostError::Connect(_) => "step.nursery",
     };
-    let mut problem = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        problem = format!("{problem}: {error}");
-        cause = error.source();
-    }
+    let problem = super::with_causes(&error);
     let next = super::next(&Failure::Host(error));
     Unable { check: check.to_owned(), problem, next, step: None, probe: None }
 }
-
-/// An ordinary run that goes on: it must be stopped when its time is over.
-async fn stopped_in_time(supervisor: &SupervisorClient) -> Result<(), String> {
-    let request = RunRequest {
-        request: 0,
-        principal: "doctor".to_owned(),
-        code: "import time\ntime.sleep(600)\n".to_owned(),
-        timeout_ms: Some(200),
-    };
-    let stopped = async {
-        let live = match supervisor.run(request).await {
-            Ok(Ok(live)) => live,
-            Ok(Err(refusal)) => return Err(format!("the run was refused: {refusal:?}")),
-            Err(_) => return Err("the supervisor is gone".to_owned()),
-        };
-        match live.ended.await {
-            Ok(ended) if ended.verdict == Verdict::Timeout => Ok(()),
-            Ok(ended) => Err(format!("it ended otherwise: {:?}", ended.verdict)),
-            Err(_) => Err("the supervisor is gone".to_owned()),
-        }
-    };
-    let late = |_| Err(format!("it was not stopped within {} s", PATIENCE.as_secs()));
-    tokio::time::timeout(PATIENCE, stopped).await.unwrap_or_else(late)
-}
-
-/// A hundred times what the run is given.
-const PATIENCE: Duration = Duration::from_secs(20);

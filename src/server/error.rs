@@ -88,9 +88,9 @@ impl CallError {
         Self::new(
             "limit.memory",
             format!(
-                "the program needed more memory than {most}, or held too many network sockets, which are memory too"
+                "the program needed more memory than {most}, or held too many network sockets or file locks, which are memory too"
             ),
-            "Work on smaller pieces; close sockets. Files in /workspace and /tmp count as memory.",
+            "Work on smaller pieces; close sockets, release locks. Files in /workspace and /tmp count as memory.",
         )
     }
 

@@ -32,7 +32,7 @@ impl Health {
         // Whoever waits for the lock gets the answer of the one who holds it.
         let mut last = self.last.lock().await;
         if self.supervisor.gone().is_cancelled() {
-            return without_answer("the supervisor is gone");
+            return ProbeReport::unfinished("the supervisor is gone".to_owned());
         }
         if let Some((when, probe)) = &*last
             && when.elapsed() < FRESH
@@ -49,16 +49,8 @@ impl Health {
 pub(super) async fn ask(supervisor: &SupervisorClient) -> ProbeReport {
     match tokio::time::timeout(PATIENCE, supervisor.probe()).await {
         Ok(Ok(report)) => report,
-        Ok(Err(Gone)) => without_answer("the supervisor is gone"),
-        Err(_) => without_answer(&format!("no answer within {} s", PATIENCE.as_secs())),
-    }
-}
-
-fn without_answer(problem: &str) -> ProbeReport {
-    ProbeReport {
-        failed: vec!["run.probe".to_owned()],
-        problem: Some(problem.to_owned()),
-        ..ProbeReport::default()
+        Ok(Err(Gone)) => ProbeReport::unfinished("the supervisor is gone".to_owned()),
+        Err(_) => ProbeReport::unfinished(format!("no answer within {} s", PATIENCE.as_secs())),
     }
 }
 

@@ -3,11 +3,11 @@
 #![forbid(unsafe_code)]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error;
 use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::policy::explain::{Entry, entries};
+use crate::policy::seccomp::Call;
 use crate::policy::{Policy, PolicyError, file_names, lint};
 use crate::trusted::{self, TrustError};
 
@@ -104,13 +104,7 @@ fn told(error: &PolicyError, files: &BTreeMap<String, String>) -> String {
             format!("{}{found}: ", floor.file)
         }
     };
-    let mut text = format!("{place}{error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
+    format!("{place}{}", super::with_causes(error))
 }
 
 /// ` line N`: the first one after the group's name that names this.
@@ -137,17 +131,35 @@ fn changes(name: &str, built_in: &Policy, other: &Policy) -> Vec<String> {
     };
     let (before, after) = (values(built_in), values(other));
     let ids: BTreeSet<_> = before.keys().chain(after.keys()).collect();
-    let said = |values: Option<&BTreeSet<String>>| {
+    let said = |policy: &Policy, id: &str, values: Option<&BTreeSet<String>>| {
         let all = values.map(|values| values.iter().cloned().collect::<Vec<_>>().join(" or "));
         all.map_or_else(
-            || "nothing".to_owned(),
+            || unlisted(policy, id),
             |all| if all.is_empty() { "listed".to_owned() } else { all },
         )
     };
     let different = ids.into_iter().filter(|id| before.get(*id) != after.get(*id));
     different
-        .map(|id| format!("{id}: {} (built in: {})", said(after.get(id)), said(before.get(id))))
+        .map(|id| {
+            let now = said(other, id, after.get(id));
+            format!("{id}: {now} (built in: {})", said(built_in, id, before.get(id)))
+        })
         .collect()
+}
+
+/// What is decided where an entry is missing: a call without any rule gets what is left for it.
+fn unlisted(policy: &Policy, id: &str) -> String {
+    let mut words = id.split(' ');
+    let filter = match words.next() {
+        Some("seccomp-run") => &policy.seccomp_run,
+        Some("seccomp-server") => &policy.seccomp_server,
+        _ => return "not listed".to_owned(),
+    };
+    let Some(call) = words.nth(1).and_then(Call::named) else { return "not listed".to_owned() };
+    if filter.allows(call).next().is_some() || filter.denies(call).next().is_some() {
+        return "not listed, other lines name the call".to_owned();
+    }
+    format!("not listed, fails with {}", filter.otherwise.errno)
 }
 
 #[cfg(test)]
@@ -193,12 +205,15 @@ mod tests {
             "errno = \"EPERM\", reason = \"tells which",
             "errno = \"ENOSYS\", reason = \"tells which",
         );
+        let removed = text.lines().filter(|line| !line.contains("call = \"userfaultfd\""));
+        let text = removed.collect::<Vec<_>>().join("\n");
         let other = alone("seccomp-run.toml", &text).unwrap();
         assert_eq!(
             changes("seccomp-run.toml", &built_in, &other),
             [
-                "seccomp-run allow pause: nothing (built in: allowed)",
+                "seccomp-run allow pause: not listed, fails with ENOSYS (built in: allowed)",
                 "seccomp-run deny mincore: refused with ENOSYS (built in: refused with EPERM)",
+                "seccomp-run deny userfaultfd: not listed, fails with ENOSYS (built in: refused with EPERM)",
             ]
         );
     }

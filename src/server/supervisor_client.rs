@@ -154,7 +154,7 @@ impl SupervisorClient {
         self.send(ToSupervisor::Cancel { run_id: run_id.to_owned(), why });
     }
 
-    /// Has the supervisor confine a run that tries every wall and limit.
+    /// Has the supervisor confine a run that tries walls and limits.
     pub(super) async fn probe(&self) -> Result<ProbeReport, Gone> {
         let (sender, answer) = oneshot::channel();
         self.with_expected(|expected| expected.probes.push_back(sender));

@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 
 use super::identities::SPAWNER;
 use super::nursery::{Nursery, Setup};
-use super::startup::Means;
+use super::startup::ProbePlan;
 use crate::policy::Policy;
 use crate::sandbox::cgroup::{CgroupError, Cgroups, Layout, Leaf, LeafLimits};
 use crate::sandbox::plan::SandboxPlan;
@@ -25,7 +25,7 @@ pub struct Host {
     cgroups: Option<Cgroups>,
     leaf_limits: LeafLimits,
     workspace: WorkspacePlan,
-    probe: Means,
+    probe: ProbePlan,
     setup: Setup,
     nursery: Nursery,
     /// The owner that may clone into our cgroups, as root.
@@ -39,7 +39,7 @@ impl Host {
         cgroups: Option<Cgroups>,
         leaf_limits: LeafLimits,
         workspace: WorkspacePlan,
-        probe: Means,
+        probe: ProbePlan,
         setup: Setup,
     ) -> Result<Self, StepFailure> {
         let spawner = setup.become_id.map(|_| SPAWNER);
@@ -87,7 +87,7 @@ impl Host {
 
     /// How a probe differs from other runs.
     #[must_use]
-    pub const fn probe(&self) -> &Means {
+    pub const fn probe(&self) -> &ProbePlan {
         &self.probe
     }
 

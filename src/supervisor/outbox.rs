@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use crate::wire::{CodecError, ToServer, send};
 
@@ -44,6 +45,15 @@ impl Outbox {
                     } else {
                         Ok(())
                     };
+                }
+                // The kernel counts descriptors under way by user: as a plain user, those of runs too.
+                // No event tells when there is room again, so the loop turns slowly meanwhile.
+                Err(CodecError::Socket(error))
+                    if error.raw_os_error() == Some(libc::ETOOMANYREFS)
+                        && self.waiting.len() <= MOST_WAITING =>
+                {
+                    std::thread::sleep(Duration::from_millis(1));
+                    return Ok(());
                 }
                 Err(error) => return Err(error),
             }

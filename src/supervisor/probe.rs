@@ -1,9 +1,11 @@
-//! A probe is a real run through the real spawner, under the real policy but for limits so small
-//! that each of them is reached at little cost: start-up, `/readyz` and `doctor` believe nothing
-//! else. Root probing as root would prove nothing. What the kernel counts is judged by its counters;
-//! for the walls there is only the word of our own program, which nothing foreign runs beside.
+//! A probe is a real run through the real nursery, under the real policy but for limits so small
+//! that they are reached at little cost: start-up, `/readyz` and `doctor` believe nothing else. Root
+//! probing as root would prove nothing. What the kernel counts is judged by its counters; for the
+//! walls there is only the word of our own program, which nothing foreign runs beside.
+//! Which limits are only read back, and which not looked at, docs/doctor.md says.
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -52,19 +54,19 @@ impl Probe {
     /// Takes how it ended.
     pub fn judge(&mut self, ended: &Ended, run: &Run) {
         let mut pipes = std::mem::take(&mut self.pipes).into_iter();
-        let (stdout, stderr) = (read_all(pipes.next()), read_all(pipes.next()));
+        let (text, stderr) = (read_all(pipes.next()), read_all(pipes.next()));
         let counted = run.rationed().map(|(cpu_periods, cpu_throttled)| Counted {
             out_of_memory: ended.verdict == Verdict::OutOfMemory,
             pids_refused: ended.pids_refused,
             cpu_periods,
             cpu_throttled,
         });
-        let mut report = ProbeReport { text: stdout, counted, ..ProbeReport::default() };
+        let mut report = ProbeReport { text, counted, ..ProbeReport::default() };
         report.failed_step.clone_from(&ended.failed_step);
         report.failed = failed(&report);
         report.problem = if let Some(FailedStep { step, errno }) = &report.failed_step {
             Some(format!("{step}: {}", io::Error::from_raw_os_error(*errno)))
-        } else if report.failed.iter().any(|id| id == UNFINISHED) {
+        } else if !report.is_finished() {
             let (verdict, stderr) = (ended.verdict, stderr.trim());
             Some(format!("the probe ended early: {verdict:?}, stderr {stderr:?}"))
         } else {
@@ -87,64 +89,62 @@ impl Probe {
     }
 }
 
-/// A probe that never came to be.
-#[must_use]
-pub fn not_started(problem: String) -> ProbeReport {
-    let failed = vec![UNFINISHED.to_owned()];
-    ProbeReport { failed, problem: Some(problem), ..ProbeReport::default() }
-}
+/// What the probe has to say `held` of. A line that is missing did not hold.
+const TOUCHED: &str = "wall.user wall.capabilities wall.no_new_privs wall.seccomp wall.namespaces \
+    wall.mounts wall.keyring wall.landlock wall.network wall.sockets wall.root wall.host_files \
+    wall.proc_masks wall.proc_read_only wall.processes wall.init wall.environment wall.descriptors \
+    wall.cgroup wall.hostname wall.oom_rank limit.rlimits limit.core limit.open_files \
+    limit.file_size limit.disk limit.inodes";
 
 /// Ids of what did not hold, whatever is missing among them.
 fn failed(report: &ProbeReport) -> Vec<String> {
-    let mut finished = false;
-    let mut failed = Vec::new();
-    for line in report.text.lines() {
-        match line.split_once(' ') {
-            Some((_, "held")) => {}
-            Some((id, _)) => failed.push(id.to_owned()),
-            None => finished = line == "end",
+    let said: BTreeMap<_, _> =
+        report.text.lines().filter_map(|line| line.split_once(' ')).collect();
+    let open = said.iter().filter(|(id, seen)| **id != "end" && **seen != "held");
+    let mut failed: Vec<_> = open.map(|(id, _)| *id).collect();
+    if said.get("end").is_some_and(|count| *count == (said.len() - 1).to_string()) {
+        failed.extend(TOUCHED.split(' ').filter(|id| !said.contains_key(id)));
+        if let Some(counted) = &report.counted {
+            let counts = [
+                (counted.out_of_memory, "limit.memory"),
+                (counted.pids_refused > 0, "limit.pids"),
+                // On a busy host a run may never use its ration up, but the kernel rations it.
+                (counted.cpu_periods > 0, "limit.cpu"),
+            ];
+            failed.extend(counts.iter().filter(|(held, _)| !held).map(|(_, id)| id));
         }
+    } else {
+        failed.push(ProbeReport::UNFINISHED);
     }
-    if !finished {
-        failed.push(UNFINISHED.to_owned());
-    }
-    if let (true, Some(counted)) = (finished, &report.counted) {
-        let counts = [
-            (counted.out_of_memory, "limit.memory"),
-            (counted.pids_refused > 0, "limit.pids"),
-            // On a busy host a run may never use its ration up, but the kernel rations it.
-            (counted.cpu_periods > 0, "limit.cpu"),
-        ];
-        failed.extend(counts.iter().filter(|(held, _)| !held).map(|(_, id)| (*id).to_owned()));
-    }
-    failed
+    failed.into_iter().map(str::to_owned).collect()
 }
-
-/// The id of a probe that did not get to its end.
-const UNFINISHED: &str = "run.probe";
 
 /// What is in a pipe now, as text; it does not wait.
 fn read_all(pipe: Option<OwnedFd>) -> String {
     let mut bytes = Vec::new();
     if let Some(pipe) = pipe {
-        let mut chunk = [0u8; 4096];
-        let mut pipe = File::from(pipe);
-        while let Ok(count @ 1..) = pipe.read(&mut chunk) {
-            bytes.extend(chunk.iter().take(count));
-            if bytes.len() >= MOST_TEXT {
-                break;
-            }
-        }
+        // Where a writer is left it ends with an error, which keeps what was read.
+        let _ = File::from(pipe).take(MOST_TEXT).read_to_end(&mut bytes);
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Ten times what the probe prints.
-const MOST_TEXT: usize = 12 * 1024;
+const MOST_TEXT: u64 = 12 * 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a probe prints in which all holds, but for one line.
+    fn text(line: impl Fn(&str) -> String) -> String {
+        let lines: Vec<_> = TOUCHED.split(' ').map(line).filter(|line| !line.is_empty()).collect();
+        format!("{}\nend {}\n", lines.join("\n"), lines.len())
+    }
+
+    fn held(id: &str) -> String {
+        format!("{id} held")
+    }
 
     fn of(text: &str, counted: Option<Counted>) -> Vec<String> {
         failed(&ProbeReport { text: text.to_owned(), counted, ..ProbeReport::default() })
@@ -156,11 +156,21 @@ mod tests {
 
     #[test]
     fn a_wall_holds_only_when_it_was_touched_and_the_probe_came_to_its_end() {
-        let counted = Some(all_counted());
-        assert_eq!(of("wall.root held\nend\n", counted.clone()), [""; 0]);
-        assert_eq!(of("wall.root /\nend\n", counted.clone()), ["wall.root"]);
-        assert_eq!(of("wall.root held\n", counted.clone()), ["run.probe"]);
-        assert_eq!(of("", counted), ["run.probe"]);
+        let of = |text: &str| of(text, Some(all_counted()));
+        assert_eq!(of(&text(held)), [""; 0]);
+        for one in TOUCHED.split(' ') {
+            let with = |line: &str| text(|id| if id == one { line.to_owned() } else { held(id) });
+            assert_eq!(of(&with("")), [one]);
+            let open = with(&format!("{one} /"));
+            assert_eq!(of(&open), [one]);
+            assert_eq!(of(&open.replace("end", "end of")), [one, "run.probe"]);
+        }
+        assert_eq!(of("end 0\n").len(), TOUCHED.split(' ').count());
+        let more = text(held).replace("end 27", "wall.new open\nend 28");
+        assert_eq!(of(&more), ["wall.new"]);
+        for text in ["", "end\n", "wall.root held\n", "wall.root held\nend 2\n"] {
+            assert_eq!(of(text), ["run.probe"], "{text:?}");
+        }
     }
 
     #[test]
@@ -170,8 +180,8 @@ mod tests {
             (Counted { pids_refused: 0, ..all_counted() }, "limit.pids"),
             (Counted { cpu_periods: 0, ..all_counted() }, "limit.cpu"),
         ] {
-            assert_eq!(of("end\n", Some(counted)), [id]);
+            assert_eq!(of(&text(held), Some(counted)), [id]);
         }
-        assert_eq!(of("end\n", None), [""; 0]);
+        assert_eq!(of(&text(held), None), [""; 0]);
     }
 }

@@ -164,6 +164,12 @@ impl Run {
         matches!(self.state, State::Running { .. }).then_some(self.next_count)
     }
 
+    /// Its init while the program may run.
+    #[must_use]
+    pub const fn running_init(&self) -> Option<Pid> {
+        if let State::Running { .. } = self.state { self.init } else { None }
+    }
+
     /// Whether its end was told and only the clearing away is left.
     #[must_use]
     pub const fn is_dying(&self) -> bool {
@@ -299,7 +305,7 @@ impl Run {
         let most = host.policy().limits.run.sockets.inet.value;
         match sockets::count(init) {
             // An init that is gone has none; its end is on its way.
-            Ok(held) if held > most => self.end(Cause::TooManySockets),
+            Ok(held) if held > most => self.end(Cause::HeldTooMany),
             _ => Outcome::Nothing,
         }
     }

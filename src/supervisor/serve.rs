@@ -17,6 +17,7 @@ use super::host::Host;
 use super::identities::RunIds;
 use super::instance::Instance;
 use super::integrity::Integrity;
+use super::locks;
 use super::outbox::Outbox;
 use super::probe::{self, Probe};
 use super::runs::{Asker, Outcome, Run};
@@ -68,6 +69,7 @@ pub struct Serving {
     /// The private copy; likewise.
     base: Base,
     integrity: Integrity,
+    locks: locks::Watch,
     runs: Vec<Run>,
     outbox: Outbox,
     server: OwnedFd,
@@ -112,6 +114,7 @@ impl Serving {
             _instance: instance,
             base,
             integrity: Integrity::checked_now(check_every),
+            locks: locks::Watch::default(),
             runs: Vec::new(),
             outbox: Outbox::default(),
             server,
@@ -150,6 +153,7 @@ impl Serving {
                 }
                 self.step(index, |run, host| run.watch_sockets(host, now));
             }
+            self.watch_locks(now)?;
             self.integrity.attend(&self.base)?;
             self.clear_away(&[]);
             // Only when its place is free again, so that whoever is greeted finds all of them.
@@ -159,6 +163,20 @@ impl Serving {
                 self.answer_probe(&outcome);
             }
             self.outbox.flush(self.server.as_fd())?;
+        }
+        Ok(())
+    }
+
+    /// Ends the run that hoards record locks, once the kernel's memory has grown so that it matters.
+    fn watch_locks(&mut self, now: Instant) -> io::Result<()> {
+        let inits: Vec<_> = self.runs.iter().filter_map(Run::running_init).collect();
+        let most = self.host.policy().limits.host.kernel_growth.value.0;
+        if self.locks.has_grown(!inits.is_empty(), most, now)?
+            && weaken::stands("locks")
+            && let Some(init) = locks::hoarder(&inits)?
+            && let Some(index) = self.runs.iter().position(|run| run.is_init(init))
+        {
+            self.step(index, |run, _| run.end(Cause::HeldTooMany));
         }
         Ok(())
     }
@@ -199,8 +217,12 @@ impl Serving {
         let next_deadline =
             self.runs.iter().flat_map(|run| [run.deadline(), run.next_count()]).flatten().min();
         let next_look = self.runs.iter().any(Run::is_dying).then(|| now + CLEARING);
-        let Some(next) =
-            next_deadline.into_iter().chain(next_look).chain(self.integrity.deadline()).min()
+        let Some(next) = next_deadline
+            .into_iter()
+            .chain(next_look)
+            .chain(self.integrity.deadline())
+            .chain(self.locks.next())
+            .min()
         else {
             return PollTimeout::NONE;
         };
@@ -309,9 +331,9 @@ impl Serving {
         let report = match self.start(Asker::Probe, &Admitted { code: &code, wall: probe::WALL }) {
             Ok(()) => return self.probe.begin(),
             Err(Refusal::Busy) if !self.runs.is_empty() => ProbeReport::default(),
-            Err(Refusal::Busy) => probe::not_started("there is no place for a run".to_owned()),
+            Err(Refusal::Busy) => ProbeReport::unfinished("there is no place for a run".to_owned()),
             Err(Refusal::Rejected { message } | Refusal::SandboxFailed { message }) => {
-                probe::not_started(message)
+                ProbeReport::unfinished(message)
             }
         };
         self.answer_probe(&report);

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
-mod means;
+mod probe_plan;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ use crate::sys::{landlock, wait};
 use crate::trusted;
 use crate::wire::{InterpreterInfo, Welcome};
 pub use error::StartupError;
-pub use means::Means;
+pub use probe_plan::ProbePlan;
 
 /// A host on which runs can be confined.
 #[derive(Debug)]
@@ -91,7 +91,7 @@ pub fn ready(arguments: Vec<OsString>) -> Result<Ready, StartupError> {
         InterpreterInfo { path: facts.python.clone(), version: facts.version.clone() },
     );
     let timeout_ceiling = policy.limits.run.wall.ceiling;
-    let probe = means::means(&policy, &setup.sandbox, &leaf, &workspace, rootless);
+    let probe = probe_plan::probe_plan(&policy, &setup.sandbox, &leaf, &workspace, rootless);
     let host = Host::start(policy, cgroups, leaf, workspace, probe, setup)
         .map_err(StartupError::Nursery)?;
     let welcome = Welcome {
@@ -139,11 +139,16 @@ fn policy(folder: Option<&Path>) -> Result<Policy, StartupError> {
 }
 
 /// With a hard limit of 0 the kernel starts a piped core handler as the host's root for every crash
-/// in a run, and a limit that is 0 cannot become 1 again.
+/// in a run, and a limit that is 0 cannot become 1 again. To a socket (`@`, Linux 6.16) it sends the
+/// memory of what crashed whatever the limit.
 fn refuse_core_handler() -> Result<(), StartupError> {
     let pattern = read_proc("/proc/sys/kernel/core_pattern")?;
     let (_, hard) = getrlimit(Resource::RLIMIT_CORE).map_err(StartupError::CoreLimit)?;
-    if pattern.starts_with('|') && hard == 0 { Err(StartupError::CorePattern) } else { Ok(()) }
+    match pattern.chars().next() {
+        Some('@') => Err(StartupError::CoreSocket),
+        Some('|') if hard == 0 => Err(StartupError::CorePattern),
+        _ => Ok(()),
+    }
 }
 
 /// Judges the state directory, and only then makes what is missing of it.

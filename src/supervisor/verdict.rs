@@ -21,8 +21,8 @@ pub enum Cause {
     Timeout,
     /// The kernel said that memory ran out.
     OutOfMemory,
-    /// It held more network sockets than the policy allows, whose memory is charged to nobody.
-    TooManySockets,
+    /// It held more network sockets or locks than the policy allows, and those are charged to nobody.
+    HeldTooMany,
     /// The server asked.
     Cancelled(CancelReason),
     /// A step of confinement failed.
@@ -38,7 +38,7 @@ pub fn decide(cause: &Cause, oom_kills: u64) -> Verdict {
         Cause::StepFailed(_) => Verdict::SandboxFailed,
         Cause::Cancelled(CancelReason::Client) => Verdict::Cancelled,
         Cause::Cancelled(CancelReason::OutputLimit) => Verdict::OutputLimit,
-        Cause::OutOfMemory | Cause::TooManySockets => Verdict::OutOfMemory,
+        Cause::OutOfMemory | Cause::HeldTooMany => Verdict::OutOfMemory,
         // A child may have been the victim and the program gone on: the limit was hit all the same.
         Cause::Ended { .. } | Cause::Vanished | Cause::Timeout if oom_kills > 0 => {
             Verdict::OutOfMemory

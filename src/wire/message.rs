@@ -24,7 +24,7 @@ pub enum ToSupervisor {
         /// Becomes the verdict.
         why: CancelReason,
     },
-    /// Confine a run that tries every wall and limit, and say what held.
+    /// Confine a run that tries walls and limits, and say what held.
     Probe,
 }
 
@@ -95,7 +95,7 @@ pub struct Unable {
     pub probe: Option<ProbeReport>,
 }
 
-/// What the supervisor's own confined run came to. It tried each wall and each limit.
+/// What the supervisor's own confined run came to. It tried walls and limits.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProbeReport {
@@ -110,6 +110,24 @@ pub struct ProbeReport {
     pub text: String,
     /// The kernel's word; absent without cgroups.
     pub counted: Option<Counted>,
+}
+
+impl ProbeReport {
+    /// The id of a probe that did not come to its end.
+    pub const UNFINISHED: &'static str = "run.probe";
+
+    /// One that did not.
+    #[must_use]
+    pub fn unfinished(problem: String) -> Self {
+        let failed = vec![Self::UNFINISHED.to_owned()];
+        Self { failed, problem: Some(problem), ..Self::default() }
+    }
+
+    /// Whether it did, so that what did not hold is all named.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        !self.failed.iter().any(|id| id == Self::UNFINISHED)
+    }
 }
 
 /// What the kernel counted in the probe's cgroups.

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::Value;
 
 use super::support::mcp::{Call, Era};
+use super::support::stubborn::STUBBORN;
 
 /// Chance that can be had again: splitmix64.
 #[derive(Debug, Clone)]
@@ -48,23 +49,6 @@ impl Chance {
         from.get(usize::try_from(index).ok()?).cloned()
     }
 }
-
-/// Ignores what can be ignored, leaves a stopped grandchild and one in a session of its own.
-pub(crate) const STUBBORN: &str = "
-    import os, signal, time
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}:
-        try:
-            signal.signal(number, signal.SIG_IGN)
-        except (OSError, ValueError):
-            pass
-    if os.fork() == 0:
-        os.setsid()
-        if os.fork() == 0:
-            os.kill(os.getpid(), signal.SIGSTOP)
-        time.sleep(600)
-    print('under way', flush=True)
-    time.sleep(600)
-";
 
 /// What the clients run: code, seconds, and status and output that it must come to.
 const MIX: [(&str, u64, &str, &str); 6] = [

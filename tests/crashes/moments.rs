@@ -13,6 +13,7 @@ use super::remains::{AT_ONCE, Neighbour, Scene, alone};
 use super::support::aloud::say;
 use super::support::mcp::run;
 use super::support::processes::{Process, descendants, eventually};
+use super::support::programs::limits_are_hard;
 use super::support::server::Server;
 
 /// Of each kind; there are five.
@@ -73,6 +74,7 @@ fn kill_a_half(of: &'static str, half: impl Fn(&Server) -> Process, judge: impl 
     let neighbour = Neighbour::start();
     let mut times = Times::new(of);
     let mut server = Server::start(&[]);
+    let mut groups = 0;
     for moment in 0..moments() {
         let what = format!("{of}, moment {moment}");
         let victim = half(&server);
@@ -84,6 +86,7 @@ fn kill_a_half(of: &'static str, half: impl Fn(&Server) -> Process, judge: impl 
             (scene, took)
         });
         times.add(took, scene.len());
+        groups += scene.groups();
         let status = server.wait();
         assert!(!status.success(), "{what}: the server looks healthy: {status}");
         for end in &ends {
@@ -94,11 +97,13 @@ fn kill_a_half(of: &'static str, half: impl Fn(&Server) -> Process, judge: impl 
         assert_eq!(run(server.address, "print('next')").expect("ok").stdout(), "next\n", "{what}");
         neighbour.assert_unharmed(&what);
     }
+    // Or nothing was shown of what becomes of them.
+    assert!(groups > 0 || !limits_are_hard(), "{of}: no run was in a control group");
     times.tell();
     neighbour.end();
 }
 
-/// proves: ending server; ending mounts
+/// proves: ending supervisor; ending mounts; ending remains
 #[test]
 fn a_supervisor_killed_at_any_moment_takes_its_runs_along_and_callers_are_told() {
     kill_a_half("the supervisor", Server::supervisor, |what, end| match end {

@@ -4,10 +4,8 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
 
-use super::support::programs::checkout;
+use super::support::sources::{files, text};
 
 /// In pid 1 of a run.
 pub(crate) const INIT: &[&str] = &[
@@ -161,27 +159,15 @@ const BEFORE_A_NAME: [&str; 6] = [
 const CARRIERS: [&str; 4] =
     ["in_step(step)", "in_step(&step)", "in_step(&step())", "in_step(self,"];
 
-fn sources(below: &Path, text: &mut String) {
-    for entry in fs::read_dir(below).expect("a directory of sources") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            sources(&path, text);
-        } else if path.extension().is_some_and(|kind| kind == "rs") {
-            let source = fs::read_to_string(&path).expect("a source");
-            // However the lines are broken.
-            let words: Vec<_> = source.split_whitespace().collect();
-            text.push_str(&words.join(" ").replace("( ", "("));
-            text.push('\n');
-        }
-    }
-}
-
+/// However its lines are broken.
 fn privileged_half() -> String {
-    let mut text = String::new();
-    for room in ["src/sandbox", "src/supervisor"] {
-        sources(&checkout().join(room), &mut text);
-    }
-    text
+    let all = [files("src/sandbox", "rs"), files("src/supervisor", "rs")].concat();
+    let sources = all.iter().map(|path| {
+        let source = text(path);
+        let words: Vec<_> = source.split_whitespace().collect();
+        words.join(" ").replace("( ", "(") + "\n"
+    });
+    sources.collect()
 }
 
 /// Names as they stand in the sources, up to what depends on the host.

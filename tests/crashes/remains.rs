@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use super::support::processes::{Process, all, descendants, eventually, host_mounts, process};
 use super::support::server::Server;
 
-/// "At once", on a machine where others build meanwhile.
+/// "At once", on two cores under load.
 pub(crate) const AT_ONCE: Duration = Duration::from_secs(2);
 
 /// One test at a time: what is left over is looked for in all that this program has started.
@@ -127,6 +127,11 @@ impl Scene {
     pub(crate) fn assert_removed(&self, what: &str) {
         let left = || -> Vec<_> { self.leaves.iter().filter(|leaf| leaf.exists()).collect() };
         assert!(eventually(AT_ONCE, || left().is_empty()), "{what}: not removed: {:?}", left());
+    }
+
+    /// How many groups of runs were seen.
+    pub(crate) fn groups(&self) -> usize {
+        self.leaves.len()
     }
 
     /// How many processes were seen.

@@ -62,7 +62,7 @@ fn an_init_or_program_that_dies_after_any_step_is_told_and_leaves_nothing() {
     let fault = |(index, (who, step)): (usize, &(&str, &str))| {
         format!("crash:{who}/{step}#{}", number(index))
     };
-    let server = Server::faulty(&steps.iter().enumerate().map(fault).collect::<Vec<_>>());
+    let server = Server::weakened(&steps.iter().enumerate().map(fault).collect::<Vec<_>>());
     let mounts = host_mounts();
     for (who, step) in &steps {
         let what = format!("{who} after {step}");
@@ -91,7 +91,7 @@ fn an_init_or_program_that_hangs_after_any_step_ends_with_its_time() {
     let fault = |(index, (who, step)): (usize, &(&str, &str))| {
         format!("hang:{who}/{step}#{}", FIRST_CALL + index)
     };
-    let server = Server::faulty(&steps.iter().enumerate().map(fault).collect::<Vec<_>>());
+    let server = Server::weakened(&steps.iter().enumerate().map(fault).collect::<Vec<_>>());
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..8 {
@@ -123,7 +123,7 @@ fn a_supervisor_that_dies_after_any_step_takes_the_run_along_and_the_call_is_tol
             not_tried("with soft limits there is no cgroup to enter");
             continue;
         }
-        let server = Server::faulty(&[format!("crash:supervisor/{step}#{FIRST_CALL}")]);
+        let server = Server::weakened(&[format!("crash:supervisor/{step}#{FIRST_CALL}")]);
         let scene = Scene::of(&server);
         match Call::new("print('seen')").try_answer(server.address, Era::Modern) {
             Ok(answer) => {
@@ -147,7 +147,7 @@ fn a_supervisor_that_dies_after_any_step_takes_the_run_along_and_the_call_is_tol
 fn a_nursery_that_dies_with_a_request_in_its_hands_is_replaced_and_the_run_goes_on() {
     let _alone = alone();
     for step in NURSERY {
-        let server = Server::faulty(&[format!("crash:nursery/{step}#{FIRST_CALL}")]);
+        let server = Server::weakened(&[format!("crash:nursery/{step}#{FIRST_CALL}")]);
         // Each new nursery dies at its second request, so at every call here after the first.
         for n in 0..6 {
             let answer = run(server.address, &format!("print({n})"));
@@ -161,7 +161,7 @@ fn a_nursery_that_dies_with_a_request_in_its_hands_is_replaced_and_the_run_goes_
 #[test]
 fn a_nursery_that_hangs_is_replaced_and_one_call_is_told() {
     let _alone = alone();
-    let server = Server::faulty(&[format!("hang:nursery/asked for init#{FIRST_CALL}")]);
+    let server = Server::weakened(&[format!("hang:nursery/asked for init#{FIRST_CALL}")]);
     let answer = run(server.address, "print(1)").expect("sandbox_failed");
     assert_clear(&answer.message);
     assert_eq!(run(server.address, "print('next')").expect("ok").stdout(), "next\n");

@@ -27,9 +27,12 @@ fn where_nothing_is_missing_every_check_passes() {
     {
         found.is(id, "ok");
     }
-    for id in ["limit.wall", "run.probe", "run.empty"] {
+    for id in ["limit.wall", "limit.output", "limit.sockets", "run.probe"] {
         found.is(id, "ok");
+        assert_eq!(found.check(id)["seen"], "", "{id}");
     }
+    // A fact is never to be mended.
+    assert!(found.check("host.kernel")["fix"].is_null());
     if limits_are_hard() {
         for id in ["limit.memory", "limit.pids", "limit.cpu", "cgroup.limits"] {
             found.is(id, "ok");
@@ -209,6 +212,19 @@ fn a_core_handler_that_would_run_as_the_hosts_root_is_named_with_the_limit_to_ra
 }
 
 #[test]
+fn a_socket_that_would_get_the_memory_of_crashed_runs_is_named_whatever_the_limit() {
+    if !is_root() {
+        return;
+    }
+    let pattern = "text=/proc/sys/kernel/core_pattern:@/run/coredump.socket";
+    for limit in ["core=0", "core=1"] {
+        let found = with(&[pattern, limit], &[]);
+        found.fails_only_at("host.core_dumps", &["sysctl -w kernel.core_pattern=core"]);
+        assert!(found.report["failure"].as_str().expect("text").contains("a socket of the host"));
+    }
+}
+
+#[test]
 fn a_policy_that_does_not_load_is_named() {
     let found = here(&["--policy", "/no/such/policy"]);
     found.fails_only_at("start.policy", &["exists", "may read it"]);
@@ -249,5 +265,6 @@ fn a_policy_that_is_stricter_than_ours_still_passes() {
     }
     let found = here(&["--policy", policy.to_str().expect("UTF-8")]);
     assert_eq!(found.report["failed"], serde_json::json!([]), "{:#}", found.report);
+    assert_eq!(found.check("limit.sockets")["seen"], "this policy lets a run make none");
     assert_eq!(found.status, if limits_are_hard() { 0 } else { 3 });
 }

@@ -2,32 +2,19 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use primcs::wire::ToServer;
 
 use super::fake_server::{FakeServer, hello, hello_with};
-use super::support::programs::{Build, finish, primcs, program, scratch, state_dir};
+use super::support::policies::with_changed;
+use super::support::programs::{Build, empty_folder, finish, primcs, program, state_dir};
 
 /// A policy of an operator that gives runs less memory than the built-in one.
 fn other_policy(name: &str) -> PathBuf {
-    let embedded = Path::new(env!("CARGO_MANIFEST_DIR")).join("policy/limits.toml");
-    let text = fs::read_to_string(embedded).expect("policy/limits.toml");
-    let changed = text.replacen("\"1GiB\"", "\"512MiB\"", 1);
-    assert_ne!(text, changed, "limits.toml has changed");
-    let folder = fresh(name);
-    fs::write(folder.join("limits.toml"), changed).expect("a file");
-    folder
-}
-
-fn fresh(name: &str) -> PathBuf {
-    let folder = scratch().join(name);
-    // Left by an earlier time, or not there.
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).expect("a folder");
-    folder
+    with_changed(name, "limits.toml", &[("\"1GiB\"", "\"512MiB\"")])
 }
 
 #[test]
@@ -68,7 +55,7 @@ fn a_supervisor_and_a_server_with_the_same_other_policy_get_along() {
 /// program in the supervisor's place that starts it with one flag more.
 #[test]
 fn the_two_programs_with_different_policies_run_nothing() {
-    let folder = fresh("two-programs");
+    let folder = empty_folder("two-programs");
     let policy = other_policy("policy-between");
     fs::copy(program(Build::Normal, "primcs"), folder.join("primcs")).expect("a copy");
     let real = program(Build::Normal, "primcs-supervisor");

@@ -35,6 +35,7 @@ fn all_met(lines: &[String], count: usize, refusals: &[&str]) {
 }
 
 /// runc's own program was written through `/proc/self/exe` of what it had started (CVE-2019-5736).
+/// proves: mounts root.base ro; process landlock base
 #[test]
 fn a_run_cannot_write_to_any_program_that_is_running() {
     let code = "
@@ -48,6 +49,7 @@ for path in ('/proc/1/exe', '/proc/self/exe', '/proc/2/exe', sys.executable, '/b
 }
 
 /// A working directory outside the root was the way out of runc in 2024 (CVE-2024-21626).
+/// proves: mounts root; process namespace mount; process identity directory
 #[test]
 fn a_run_starts_inside_its_own_root_and_cannot_climb_out() {
     let code = "
@@ -84,6 +86,7 @@ print(subprocess.check_output(['/tmp/id', '-u'], text=True), end='')
 
 /// `mount_the_control_groups.py` tries to get them; this looks for those that are there already, as
 /// they were below `/sys` in rootless runc (CVE-2023-25809).
+/// proves: mounts root
 #[test]
 fn a_run_finds_no_control_group_and_no_kernel_file_system() {
     let code = "
@@ -102,6 +105,7 @@ print([path for path in ('/sys', '/sys/fs/cgroup', '/cgroup', '/debug') if os.pa
 
 /// Metadata services, private ranges, their IPv6 forms, neighbours on the wire (mcp-run-python,
 /// Judge0's CVE-2024-29021, pydantic-ai's GHSA-2jrp-274c-jhv3).
+/// proves: process namespace network
 #[test]
 fn a_run_has_no_way_to_any_address_but_its_own() {
     let code = "
@@ -124,6 +128,7 @@ print([line.split(':')[0].strip() for line in open('/proc/net/dev').read().split
 }
 
 /// Which pages of the shared copy are cached says what neighbours have just read.
+/// proves: seccomp-run deny mincore; seccomp-run otherwise; seccomp-run allow preadv2 flags
 #[test]
 fn a_run_cannot_ask_which_pages_of_the_copy_are_cached() {
     let code = "
@@ -147,6 +152,7 @@ print(os.preadv(file, [bytearray(4096)], 0))
 }
 
 /// A piped core handler runs as the host's root (isolate's manual, and every `core_pattern` escape).
+/// proves: limits rlimit core
 #[test]
 fn a_crash_in_a_run_dumps_no_core() {
     let code = "

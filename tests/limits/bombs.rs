@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 use super::scene::{explode, limits_are_tried, printed};
+use super::support::mcp::run;
+use super::support::server::shared;
 
 const MIB: u64 = 1 << 20;
 
@@ -252,6 +254,37 @@ fn connections_that_nobody_accepts_are_bounded() {
     assert!(answer.number("/usage/wall_ms") < 30_000, "{:#}", answer.message);
 }
 
+/// Record locks are kept whole, though what they can hold is bounded.
+#[test]
+fn a_database_of_several_processes_locks_as_it_should() {
+    let code = "
+        import os, sqlite3
+        def add(times):
+            base = sqlite3.connect('/tmp/base', timeout=50)
+            for _ in range(times):
+                base.execute('begin immediate')
+                base.execute('update n set n = n + 1')
+                base.commit()
+        base = sqlite3.connect('/tmp/base')
+        base.execute('create table n (n)')
+        base.execute('insert into n values (0)')
+        base.commit()
+        base.close()
+        children = []
+        for _ in range(4):
+            child = os.fork()
+            if child == 0:
+                add(20)
+                os._exit(0)
+            children.append(child)
+        for child in children:
+            os.waitpid(child, 0)
+        print(sqlite3.connect('/tmp/base').execute('select n from n').fetchone()[0])
+    ";
+    assert_eq!(run(shared().address, code).stdout(), "80\n");
+}
+
+/// proves: limits memory.max
 #[test]
 fn socket_buffers_are_bounded() {
     if !limits_are_tried() {

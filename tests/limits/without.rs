@@ -4,12 +4,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::scene::{Quiet, alone, limits_are_tried};
 use super::support::aloud::not_tried;
 use super::support::mcp::{Answer, Call, Era};
+use super::support::policies::with_changed;
 use super::support::processes::{Process, eventually};
 use super::support::server::{Server, shared};
 
@@ -111,22 +111,19 @@ fn without_the_output_budget_a_flood_goes_on() {
     assert_eq!(without.expect("ok").number("/stdout_bytes"), 80 << 20);
 }
 
-/// The directory of a live run's group that has this file.
-fn group_with(server: &Server, quiet: &Quiet, file: &str) -> PathBuf {
-    let runs = quiet.of_runs();
-    let groups: BTreeSet<_> = runs.iter().flat_map(Process::cgroups).collect();
-    let found = groups.into_iter().find(|group| group.join(file).exists());
-    found.unwrap_or_else(|| panic!("no {file} of a run below {:?}", server.supervisor()))
-}
+/// Goes on until its client leaves.
+const STAY: &str = "print('there', flush=True)\nimport time\ntime.sleep(600)";
 
-/// What `file` of a run's group says while `code`, which prints `there`, goes on.
-fn read_while_it_runs(server: &Server, code: &str, file: &str) -> String {
+/// What `file` of a run's group says while `code` goes on, which stays once it has printed `there`;
+/// `None` where this kernel's groups have no such file.
+fn read_while_it_runs(server: &Server, code: &str, file: &str) -> Option<String> {
     let quiet = Quiet::look(server);
     let mut stream = Call::new(code).with_progress().stream(server.address, Era::Modern);
     stream.wait_for("there");
-    let text = fs::read_to_string(group_with(server, &quiet, file).join(file)).expect("its text");
-    stream.answer().expect("ok");
-    text
+    let groups: BTreeSet<_> = quiet.of_runs().iter().flat_map(Process::cgroups).collect();
+    assert!(!groups.is_empty(), "no group of a run below {:?}", server.supervisor());
+    let found = groups.iter().map(|group| group.join(file)).find(|path| path.exists())?;
+    Some(fs::read_to_string(found).expect("its text"))
 }
 
 /// In the kernel's own words, since a host without swap could not show it otherwise.
@@ -137,28 +134,20 @@ fn without_memory_max_a_run_may_swap() {
     if !limits_are_tried() {
         return;
     }
-    let code = "print('there', flush=True)\nimport time\ntime.sleep(1)";
     let _alone = alone();
-    let quiet = Quiet::look(shared());
-    let mut stream = Call::new(code).with_progress().stream(shared().address, Era::Modern);
-    stream.wait_for("there");
-    let groups: Vec<_> = quiet.of_runs().iter().flat_map(Process::cgroups).collect();
-    let has = |file: &str| groups.iter().any(|group| group.join(file).exists());
+    let number = |server: &Server, file: &str| -> Option<u64> {
+        let text = read_while_it_runs(server, STAY, file)?;
+        // v2 writes "max" where there is no limit.
+        Some(text.trim().parse().unwrap_or(u64::MAX))
+    };
     let (v2, v1) = ("memory.swap.max", "memory.memsw.limit_in_bytes");
-    let (has_v2, has_v1) = (has(v2), has(v1));
-    stream.answer().expect("ok");
-    if has_v2 {
-        assert_eq!(read_while_it_runs(shared(), code, v2).trim(), "0");
-        let weakened = Server::weakened(&["memory_max"]);
-        assert_ne!(read_while_it_runs(&weakened, code, v2).trim(), "0");
-    } else if has_v1 {
-        let number = |server: &Server, file: &str| -> u64 {
-            read_while_it_runs(server, code, file).trim().parse().expect("a number")
-        };
+    if let Some(swap) = number(shared(), v2) {
+        assert_eq!(swap, 0);
+        assert!(number(&Server::weakened(&["memory_max"]), v2) > Some(0));
+    } else if let Some(both) = number(shared(), v1) {
         // Memory and swap together are what memory alone may be.
-        let memory = number(shared(), "memory.limit_in_bytes");
-        assert_eq!(number(shared(), v1), memory);
-        assert!(number(&Server::weakened(&["memory_max"]), v1) > memory);
+        assert_eq!(number(shared(), "memory.limit_in_bytes"), Some(both));
+        assert!(number(&Server::weakened(&["memory_max"]), v1) > Some(both));
     } else {
         not_tried("this kernel counts no swap; there is none, or no run would start");
     }
@@ -172,16 +161,11 @@ fn without_cpu_max_the_kernel_does_not_ration_the_time() {
     if !limits_are_tried() {
         return;
     }
-    let code = "
-        import time
-        until = time.monotonic() + 0.5
-        while time.monotonic() < until:
-            pass
-        print('there', flush=True)
-        time.sleep(1)
-    ";
+    let busy =
+        "import time\nuntil = time.monotonic() + 0.5\nwhile time.monotonic() < until: pass\n";
+    let code = [busy, STAY].concat();
     let periods = |server: &Server| -> u64 {
-        let text = read_while_it_runs(server, code, "cpu.stat");
+        let text = read_while_it_runs(server, &code, "cpu.stat").expect("groups of cpu");
         let line = text.lines().find_map(|line| line.strip_prefix("nr_periods "));
         // v2 leaves the line out where there is no limit.
         line.map_or(0, |count| count.parse().expect("a number"))
@@ -263,27 +247,16 @@ fn without_kmem_tcp_sockets_hold_more() {
                 except TimeoutError:
                     pass
         print('held' if queued < 32 << 20 else 'passed')
-        print('there', flush=True)
-        import time
-        time.sleep(0.5)
     ";
-    let _alone = alone();
-    let quiet = Quiet::look(shared());
-    let mut stream = Call::new(code).with_progress().stream(shared().address, Era::Modern);
-    stream.wait_for("there");
-    let runs = quiet.of_runs();
-    let v1 = runs
-        .iter()
-        .flat_map(Process::cgroups)
-        .any(|group| group.join("memory.kmem.tcp.limit_in_bytes").exists());
-    let with = stream.answer().expect("ok");
-    if !v1 {
-        return not_tried("v2 counts the buffers of sockets in memory.max, and has no kmem_tcp");
+    {
+        let _alone = alone();
+        if read_while_it_runs(shared(), STAY, "memory.kmem.tcp.limit_in_bytes").is_none() {
+            return not_tried(
+                "v2 counts the buffers of sockets in memory.max, and has no kmem_tcp",
+            );
+        }
     }
-    let weakened = Server::weakened(&["kmem_tcp"]);
-    let without = Call::new(code).answer(weakened.address, Era::Modern).expect("ok");
-    assert_eq!(with.stdout(), "held\nthere\n", "{:#}", with.message);
-    assert_eq!(without.stdout(), "passed\nthere\n", "{:#}", without.message);
+    only_this_stops_it(&["kmem_tcp"], code);
 }
 
 /// proves: ending program
@@ -302,6 +275,32 @@ fn without_the_kill_a_detached_child_outlives_the_answer() {
     Call::new(code).answer(weakened.address, Era::Modern).expect("ok");
     let gone = eventually(Duration::from_secs(2), || quiet.of_runs().is_empty());
     assert!(!gone, "something else ends what is left of a run, so the other tests prove nothing");
+}
+
+/// proves: limits host `kernel_growth`
+#[test]
+fn without_the_watch_of_locks_they_fill_the_memory_of_the_host() {
+    let (from, to) =
+        ("kernel_growth = { value = \"512MiB\"", "kernel_growth = { value = \"32MiB\"");
+    let policy = with_changed("locks-policy", "limits.toml", &[(from, to)]);
+    let arguments = ["--policy", policy.to_str().expect("a path of text")];
+    // 70 MB, of which the run is charged nothing.
+    let code = "
+        import fcntl, os, struct, time
+        files = [os.open(f'/tmp/{n}', os.O_RDWR | os.O_CREAT) for n in range(900)]
+        for start in range(0, 800, 2):
+            wanted = struct.pack('hhqqi4x', fcntl.F_WRLCK, 0, start, 1, 0)
+            for file in files:
+                fcntl.fcntl(file, fcntl.F_SETLK, wanted)
+        time.sleep(1)
+        print('passed')
+    ";
+    let _alone = alone();
+    let with = Call::new(code).answer(Server::start(&arguments).address, Era::Modern);
+    let weakened = Server::weakened_with(&["locks"], &arguments);
+    let without = Call::new(code).answer(weakened.address, Era::Modern);
+    with.expect("out_of_memory");
+    assert_eq!(without.expect("ok").stdout(), "passed\n");
 }
 
 /// proves: limits sockets inet

@@ -18,6 +18,7 @@ fn field<'a>(status: &'a str, name: &str) -> &'a str {
     line.unwrap_or_else(|| panic!("{name} is missing")).trim()
 }
 
+/// proves: always server
 #[test]
 fn every_thread_of_the_server_is_without_privilege_and_filtered() {
     let server = shared();

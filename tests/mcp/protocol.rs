@@ -169,7 +169,8 @@ fn an_unknown_revision_is_refused_with_the_known_ones() {
 
 /// Nagle holds a small write back until the one before it is acknowledged, and a client that talks
 /// back delays that by 40 ms. So the client answers each first line with a byte of its next
-/// request, and the third line shows whether it waited for the second one's acknowledgement.
+/// request, and the third line shows whether it waited for the second one's acknowledgement. That
+/// comes so late each time, while other work on two cores delays lines of one try or another.
 #[test]
 fn small_writes_do_not_wait_for_each_other() {
     let code = "
@@ -182,11 +183,15 @@ fn small_writes_do_not_wait_for_each_other() {
     ";
     for era in Era::BOTH {
         let call = Call::new(code).with_progress().message(era, 1);
-        let mut delays = KeptAlive::open(shared().address).third_delays(era, &call);
-        delays.sort_by(f64::total_cmp);
-        assert!(delays.len() >= 9, "{delays:?}");
-        let median = delays[delays.len() / 2];
-        assert!(median < 0.02, "{era:?}: half of the lines came {median} s late: {delays:?}");
+        let mut seen = Vec::new();
+        let one_is_prompt = (0..5).any(|_| {
+            let mut delays = KeptAlive::open(shared().address).third_delays(era, &call);
+            delays.sort_by(f64::total_cmp);
+            assert!(delays.len() >= 9, "{delays:?}");
+            seen.push(delays[delays.len() / 2]);
+            seen.last() < Some(&0.02)
+        });
+        assert!(one_is_prompt, "{era:?}: half of the lines came so many seconds late: {seen:?}");
     }
 }
 

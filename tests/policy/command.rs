@@ -1,32 +1,15 @@
 //! What a reviewer and an operator are told by `primcs policy`, through the real program.
 #![forbid(unsafe_code)]
 
-use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 
-use super::support::programs::{Build, Finished, finish, program, scratch};
+use super::support::policies::with_changed;
+use super::support::programs::{Build, Finished, finish, program};
 
 fn policy(arguments: &[&str]) -> Finished {
     finish(Command::new(program(Build::Normal, "primcs")).arg("policy").args(arguments), "")
 }
 
-/// A folder with one file of the policy, some places of it changed.
-fn folder(name: &str, file: &str, text: &str, places: &[(&str, &str)]) -> PathBuf {
-    let folder = scratch().join(name);
-    // Left by an earlier time, or not there.
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).expect("a folder");
-    let mut changed = text.to_owned();
-    for (from, to) in places {
-        assert_eq!(text.matches(from).count(), 1, "{from:?} stands once in {file}");
-        changed = changed.replace(from, to);
-    }
-    fs::write(folder.join(file), changed).expect("a policy file");
-    folder
-}
-
-const LIMITS: &str = include_str!("../../policy/limits.toml");
 const CALLS: &str = include_str!("../../policy/seccomp-run.toml");
 
 #[test]
@@ -41,11 +24,11 @@ fn the_four_questions_of_a_reviewer_are_answered_with_their_proof() {
         (
             "outlives its call",
             "No process of a run outlives its call",
-            "cancellation tests::kill_9_of_the_supervisor_ends_everything",
+            "crashes moments::a_supervisor_killed_at_any_moment_takes_its_runs_along",
         ),
         (
             "sees its neighbour",
-            "cannot see its neighbour",
+            "cannot read a file, socket, process or answer of its neighbour",
             "concurrency tests::a_run_cannot_see_another_runs_files",
         ),
     ] {
@@ -58,7 +41,7 @@ fn the_four_questions_of_a_reviewer_are_answered_with_their_proof() {
 
 #[test]
 fn a_changed_limit_is_told_and_claims_no_proof() {
-    let folder = folder("policy-told", "limits.toml", LIMITS, &[("\"1GiB\"", "\"512MiB\"")]);
+    let folder = with_changed("policy-told", "limits.toml", &[("\"1GiB\"", "\"512MiB\"")]);
     let folder = folder.to_str().expect("UTF-8");
     let checked = policy(&["check", folder]);
     assert!(checked.status.success(), "{}", checked.stderr());
@@ -78,7 +61,7 @@ fn a_dangerous_call_for_a_short_reason_does_not_pass_the_check() {
     let (at, line) =
         CALLS.lines().enumerate().find(|(_, line)| line.contains("\"mprotect\"")).expect("a line");
     let short = "  { call = \"mprotect\", reason = \"for numba\" },";
-    let folder = folder("policy-terse", "seccomp-run.toml", CALLS, &[(line, short)]);
+    let folder = with_changed("policy-terse", "seccomp-run.toml", &[(line, short)]);
     let checked = policy(&["check", folder.to_str().expect("UTF-8")]);
     assert!(!checked.status.success());
     let (text, error) = (checked.stdout(), checked.stderr());

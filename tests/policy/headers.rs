@@ -5,10 +5,10 @@
 #![forbid(unsafe_code)]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::support::programs::checkout;
+use super::support::sources::{files, text};
 
 /// Entry to the tests whose headers name it.
 pub(crate) type Proofs = BTreeMap<String, BTreeSet<String>>;
@@ -86,26 +86,6 @@ fn note(proofs: &mut Proofs, header: &str, test: &str) {
     }
 }
 
-fn files(below: &str, kind: &str) -> Vec<PathBuf> {
-    let (mut found, mut waiting) = (Vec::new(), vec![checkout().join(below)]);
-    while let Some(directory) = waiting.pop() {
-        for entry in fs::read_dir(&directory).expect("a directory of sources") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                waiting.push(path);
-            } else if path.extension().is_some_and(|own| own == kind) {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    found
-}
-
 fn stem(path: &Path) -> String {
     path.file_stem().expect("a name").to_string_lossy().into_owned()
-}
-
-fn text(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

@@ -4,39 +4,14 @@
 
 use std::fs;
 
-use super::support::mcp::run;
-use super::support::programs::scratch;
+use super::support::places::assert_places;
+use super::support::policies::with_changed;
 use super::support::server::Server;
 
-const LIMITS: &str = include_str!("../../policy/limits.toml");
-
-/// The built-in limits with one place changed, in a folder for `--policy`.
+/// With the built-in limits, but for one place.
 fn server(name: &str, from: &str, to: &str) -> Server {
-    assert_eq!(LIMITS.matches(from).count(), 1, "{from:?} stands once");
-    let folder = scratch().join(name);
-    // Left by an earlier time, or not there.
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).expect("a folder");
-    fs::write(folder.join("limits.toml"), LIMITS.replace(from, to)).expect("a policy file");
+    let folder = with_changed(name, "limits.toml", &[(from, to)]);
     Server::start(&["--policy", folder.to_str().expect("UTF-8")])
-}
-
-/// The most programs that were there at the same time, of so many calls made at once.
-fn most_at_once(server: &Server, calls: usize) -> usize {
-    // The monotonic clock is one for all runs, so they can say themselves who was there when.
-    let code = "import time\ncame = time.monotonic()\ntime.sleep(1)\nprint(came, time.monotonic())";
-    let times: Vec<(f64, f64)> = std::thread::scope(|scope| {
-        let all: Vec<_> = (0..calls).map(|_| scope.spawn(|| run(server.address, code))).collect();
-        let answers = all.into_iter().map(|call| call.join().expect("an answer").expect("ok"));
-        let times = answers.map(|answer| {
-            let (came, left) = answer.stdout().trim().split_once(' ').expect("two times");
-            (came.parse().expect("seconds"), left.parse().expect("seconds"))
-        });
-        times.collect()
-    });
-    // The most are there when somebody has just come.
-    let there = |now| times.iter().filter(|(came, left)| (*came..*left).contains(&now)).count();
-    times.iter().map(|(came, _)| there(*came)).max().unwrap_or_default()
 }
 
 /// Kilobytes of memory of this host.
@@ -56,7 +31,7 @@ fn runs_at_once_are_bounded_by_the_cores() {
     let most = cores.min(by_memory);
     let from = "runs_per_core = { value = \"16\"";
     let server = server("policy-of-cores", from, "runs_per_core = { value = \"1\"");
-    assert_eq!(most_at_once(&server, most + 2), most);
+    assert_places(&server, most);
 }
 
 /// proves: limits host `memory_share`
@@ -69,5 +44,5 @@ fn memory_caps_of_all_runs_fit_into_the_share_of_memory() {
         "\"memory.max\"       = { value = \"1GiB\"",
         &format!("\"memory.max\"       = {{ value = \"{each}KiB\""),
     );
-    assert_eq!(most_at_once(&server, 5), 2);
+    assert_places(&server, 2);
 }

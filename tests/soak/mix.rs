@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use super::support::aloud::not_tried;
 use super::support::programs::limits_are_hard;
+use super::support::stubborn::STUBBORN;
 
 /// One kind of run.
 pub(crate) struct Kind {
@@ -13,14 +14,14 @@ pub(crate) struct Kind {
     per_mille: u64,
     pub(crate) code: &'static str,
     pub(crate) timeout: Option<u64>,
-    /// None: the client leaves before there is an answer.
+    /// None: the client leaves or cancels before there is an answer.
     pub(crate) status: Option<&'static str>,
     pub(crate) stdout: Option<&'static str>,
     /// Would take the host's memory where the kernel does not limit runs.
     needs_limits: bool,
 }
 
-const PRINT: Kind = Kind {
+pub(crate) const PRINT: Kind = Kind {
     name: "print",
     per_mille: 0,
     code: "print(6 * 7)",
@@ -29,6 +30,13 @@ const PRINT: Kind = Kind {
     stdout: Some("42\n"),
     needs_limits: false,
 };
+
+/// Its client closes the connection once the program has said something, which cancels over HTTP.
+pub(crate) const LEFT: &str = "left while running";
+/// Or before that.
+pub(crate) const LEFT_AT_ONCE: &str = "left at once";
+/// `notifications/cancelled` once the program has said something, over stdio.
+pub(crate) const CANCELLED: &str = "cancelled";
 
 /// Together with prints, which are what is left of the thousand.
 pub(crate) const KINDS: &[Kind] = &[
@@ -101,14 +109,15 @@ pub(crate) const KINDS: &[Kind] = &[
         ..PRINT
     },
     Kind {
-        name: "left while running",
+        name: LEFT,
         per_mille: 50,
         code: "import time\nprint('under way', flush=True)\ntime.sleep(600)",
         status: None,
         ..PRINT
     },
+    Kind { name: CANCELLED, per_mille: 20, code: STUBBORN, status: None, ..PRINT },
     Kind {
-        name: "left at once",
+        name: LEFT_AT_ONCE,
         per_mille: 50,
         code: "import time\ntime.sleep(600)",
         status: None,
@@ -150,19 +159,26 @@ pub(crate) const KINDS: &[Kind] = &[
     PRINT,
 ];
 
+impl Kind {
+    /// Whether the kernel would stop it here.
+    pub(crate) fn is_tried(&self) -> bool {
+        static HARD: LazyLock<bool> = LazyLock::new(|| {
+            if !limits_are_hard() {
+                not_tried("bombs: with soft limits nothing would stop them");
+            }
+            limits_are_hard()
+        });
+        !self.needs_limits || *HARD
+    }
+}
+
 /// The kind of the run with this number: mixed, and the same each time.
 pub(crate) fn kind_of(number: u64) -> &'static Kind {
-    static HARD: LazyLock<bool> = LazyLock::new(|| {
-        if !limits_are_hard() {
-            not_tried("bombs: with soft limits nothing would stop them");
-        }
-        limits_are_hard()
-    });
     // Without a common factor with 1,000: each thousand runs has every kind as often as it says.
     let mut place = number * 617 % 1_000;
     for kind in KINDS {
         if place < kind.per_mille {
-            return if *HARD || !kind.needs_limits { kind } else { &PRINT };
+            return if kind.is_tried() { kind } else { &PRINT };
         }
         place -= kind.per_mille;
     }

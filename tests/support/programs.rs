@@ -77,6 +77,15 @@ pub(crate) fn scratch() -> PathBuf {
     open
 }
 
+/// A folder in it with nothing in it yet.
+pub(crate) fn empty_folder(name: &str) -> PathBuf {
+    let folder = scratch().join(name);
+    // Left by an earlier time, or not there.
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).expect("a folder");
+    folder
+}
+
 /// A state directory for all servers of one build, so that the private copy of the system is made
 /// once. It stays for the next time; everything in it can be made again.
 pub(crate) fn state_dir(build: Build) -> PathBuf {

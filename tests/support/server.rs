@@ -12,6 +12,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::http::Connection;
 use super::processes::{Process, all, process, supervisor_of};
 use super::programs::{Build, primcs, start_guarded, weaken, with_open_files};
 
@@ -51,15 +52,16 @@ impl Server {
         Self::start_with(Build::Normal, &[], arguments)
     }
 
-    /// Starts one in which processes die or hang just after these steps (src/sandbox/weaken/faults.rs).
-    pub(crate) fn faulty(faults: &[String]) -> Self {
-        let faults: Vec<_> = faults.iter().map(String::as_str).collect();
-        Self::start_with(Build::Weakened, &faults, &[])
+    /// Starts one in which these barriers are gone for all runs, or processes die or hang just after
+    /// these steps (src/sandbox/weaken/faults.rs).
+    pub(crate) fn weakened(barriers: &[impl AsRef<str>]) -> Self {
+        let barriers: Vec<_> = barriers.iter().map(AsRef::as_ref).collect();
+        Self::start_with(Build::Weakened, &barriers, &[])
     }
 
-    /// Starts one in which these barriers are gone for all runs.
-    pub(crate) fn weakened(barriers: &[&str]) -> Self {
-        Self::start_with(Build::Weakened, barriers, &[])
+    /// The same, with further arguments.
+    pub(crate) fn weakened_with(barriers: &[&str], arguments: &[&str]) -> Self {
+        Self::start_with(Build::Weakened, barriers, arguments)
     }
 
     /// Starts one that may have this many files open, and no more.
@@ -132,6 +134,15 @@ impl Server {
     /// What it has logged so far.
     pub(crate) fn log(&self) -> String {
         self.own.as_ref().map_or_else(String::new, |own| own.log.lock().expect("log").join("\n"))
+    }
+
+    /// A number of /metrics.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let mut connection = Connection::open(self.address);
+        connection.send("GET", "/metrics", &[], b"");
+        let text = connection.response().expect("an answer").text().expect("metrics");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name}: {text}")).parse().expect("a number")
     }
 
     /// Sends a signal to the server half.

@@ -6,7 +6,11 @@
 pub(crate) mod aloud;
 pub(crate) mod http;
 pub(crate) mod mcp;
+pub(crate) mod places;
+pub(crate) mod policies;
 pub(crate) mod processes;
 pub(crate) mod programs;
 pub(crate) mod server;
+pub(crate) mod sources;
 pub(crate) mod stdio;
+pub(crate) mod stubborn;

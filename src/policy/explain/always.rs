@@ -45,12 +45,12 @@ fn facts(title: &str, facts: &[Fact]) -> Text {
     text
 }
 
-const ALWAYS: [Fact; 6] = [
+const ALWAYS: [Fact; 7] = [
     (
         "always floor",
         "the `floor`",
         "holds for the files of an operator too",
-        "there is no network, no capability, no device but the listed ones, and no way to make a namespace or a mount; a policy that would change that does not load",
+        "there is no network but a loopback of its own, no capability, no device but the listed ones, and no way to make a namespace or a mount; a policy that would change that does not load",
     ),
     (
         "always trust",
@@ -75,6 +75,12 @@ const ALWAYS: [Fact; 6] = [
         "the `ids` of a run on the host",
         "are never 0, and as root its own: no two live runs share one",
         "an id that two runs share is a way from one to the other; rootless, all have the user's own",
+    ),
+    (
+        "always server",
+        "the `server`, each of its threads,",
+        "has no capability and carries its filter",
+        "a bug in what reads from clients must not become a way to the host; as root it has an id of its own too, and no group",
     ),
     (
         "always supervisor",
@@ -117,9 +123,9 @@ const ENDING: [Fact; 7] = [
     ),
     (
         "ending mounts",
-        "what it wrote and `mounted`",
-        "is gone with it, but for the answer",
-        "all of it is one tmpfs in its own mount namespace; nothing is mounted on the host",
+        "whatever was `mounted` for a run, and all that it wrote,",
+        "is gone with it",
+        "its files are one tmpfs in its own mount namespace; nothing is mounted on the host; what stays is the answer and a line in the log",
     ),
     (
         "ending remains",

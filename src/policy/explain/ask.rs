@@ -1,9 +1,11 @@
 //! From what a reader asks for to the lines that answer it: by the names of the files, of the
-//! kernel, or plain words. An answer is always lines of the policy with their proofs; what is not
-//! listed is answered by the line that stops everything not listed.
+//! kernel, or a few plain words. An answer is always lines of the policy with their proofs. What is
+//! asked in other words gets no answer but the names that would: a wrong one is worse than none.
 #![forbid(unsafe_code)]
 
+mod constants;
 mod path;
+mod unknown;
 mod words;
 
 use super::text::{Line, Text};
@@ -11,44 +13,46 @@ use super::{PARTS, Part, always, everything_else, limits, mounts, process, secco
 use crate::policy::Policy;
 use crate::policy::seccomp::Call;
 
-/// A name that `explain` knows nothing about.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{name:?} is nothing that the policy names. If it is a system call, no rule names it and it fails \
-     with {otherwise}; if it is a file, it is not there. Ask for {}, for a system call (\"clone\"), a \
-     limit (\"memory.max\"), a path (\"/usr\"), a variable (\"HOME\"), a tool (\"git\"), a constant \
-     (\"AF_NETLINK\"), or a word such as {}",
-    PARTS.map(|(part, _)| part).join(", "),
-    words::shown()
-)]
-pub struct UnknownName {
-    /// As asked for.
-    pub name: String,
-    /// What a system call gets that no rule names.
-    pub otherwise: String,
-}
+pub use unknown::UnknownName;
 
-pub(super) fn about(policy: &Policy, name: &str) -> Result<Text, UnknownName> {
-    let name = name.trim();
+pub(super) fn about(policy: &Policy, question: &str) -> Result<Text, UnknownName> {
+    let name = asked(question);
     if let Some((_, part)) = PARTS.iter().find(|(own, _)| *own == name) {
         return Ok(part(policy));
     }
     let mut found = by_name(policy, name);
     add_new(&mut found, words::topic(policy, name));
     if found.is_empty() {
-        found = words::constant(policy, name);
+        found = constants::about(policy, name);
+    }
+    if found.is_empty() && name.starts_with('/') {
+        found = path::about(policy, name).ok_or_else(|| UnknownName::path(name))?;
     }
     if found.is_empty() {
-        found = path::about(policy, name);
+        found = unset(policy, name);
     }
-    if found.is_empty() {
-        found = words::newer_call(policy, name);
+    if found.is_empty() { Err(UnknownName::of(policy, name)) } else { Ok(found) }
+}
+
+/// The name in a question: without blanks, question mark and the words it may begin with; the path,
+/// if there is one in it.
+fn asked(question: &str) -> &str {
+    let mut name = question.trim().trim_end_matches('?').trim_end();
+    for beginning in ["may it ", "may a run ", "can it ", "can a run "] {
+        if let Some((start, rest)) = name.split_at_checked(beginning.len())
+            && start.eq_ignore_ascii_case(beginning)
+        {
+            name = rest.trim_start();
+        }
     }
-    if found.is_empty() {
-        let otherwise = policy.seccomp_run.otherwise.errno.to_string();
-        return Err(UnknownName { name: name.to_owned(), otherwise });
+    let mut paths = name.split_whitespace().filter(|word| word.starts_with('/'));
+    if let (Some(path), None) = (paths.next(), paths.next()) {
+        name = path;
     }
-    Ok(found)
+    match name.trim_end_matches('/') {
+        "" if name.starts_with('/') => "/",
+        trimmed => trimmed,
+    }
 }
 
 /// A name may be several things: `umask` is a call and a setting.
@@ -69,6 +73,21 @@ fn by_name(policy: &Policy, name: &str) -> Text {
 fn settled_by(name: &str) -> &str {
     let is_capability = name.to_ascii_uppercase().parse::<caps::Capability>().is_ok();
     if is_capability { "capabilities" } else { name }
+}
+
+/// A name that can only be that of an environment variable, none of those listed.
+fn unset(policy: &Policy, name: &str) -> Text {
+    let is_part =
+        |letter: char| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_';
+    let is_variable = name.contains('_') && name.chars().all(is_part);
+    if !is_variable || name.starts_with("CAP_") || constants::is_one(policy, name) {
+        return Text::default();
+    }
+    let mut text = Text::default();
+    text.heading(1, name);
+    text.paragraph(&format!("As an environment variable `{name}` is not set in a run."));
+    text.append(everything_else(policy).deciding("process environment"));
+    text
 }
 
 /// The lines of all files about these entries, each file below its headings.

@@ -17,14 +17,24 @@ pub(super) fn explain(limits: &Limits) -> Text {
     let item = Item::new("`wall`", &shown, wall.reason.as_str(), entries);
     text.add(item.beyond("the supervisor ends the whole run, status timeout; more than the ceiling is lowered to it, and a hint says so"));
     let cgroup = &limits.run.cgroup;
-    limit(&mut text, "memory.max", &cgroup.memory_max, OUT_OF_MEMORY);
+    limit(
+        &mut text,
+        "memory.max",
+        &cgroup.memory_max,
+        "the whole run is ended, status out_of_memory; under cgroup v1 and hybrid a part of the value is set aside for socket buffers, and each result and `primcs doctor` show the figure in force",
+    );
     limit(
         &mut text,
         "memory.swap.max",
         &cgroup.memory_swap_max,
         "no page of a run is written to swap",
     );
-    limit(&mut text, "memory.oom.group", &cgroup.memory_oom_group, OUT_OF_MEMORY);
+    limit(
+        &mut text,
+        "memory.oom.group",
+        &cgroup.memory_oom_group,
+        "cgroup v2 kills the whole run at once; under v1 and hybrid the kernel kills one process and the supervisor the rest",
+    );
     limit(
         &mut text,
         "pids.max",
@@ -112,6 +122,12 @@ fn others(text: &mut Text, limits: &Limits) {
     let waits = "the call waits in the queue";
     limit(text, "host runs_per_core", &limits.host.runs_per_core, waits);
     limit(text, "host memory_share", &limits.host.memory_share, waits);
+    limit(
+        text,
+        "host kernel_growth",
+        &limits.host.kernel_growth,
+        "the run that hoards record locks, if one does, is ended, status out_of_memory",
+    );
     limit(
         text,
         "host copy_check",

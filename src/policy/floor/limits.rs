@@ -53,6 +53,11 @@ pub(super) fn check(limits: &Limits) -> Result<(), FloorError> {
         "must lie between \"4096\" and \"1048576\" bytes",
     )?;
     file.demand(
+        "host kernel_growth",
+        (Bytes(16 << 20)..=Bytes(4 << 30)).contains(&limits.host.kernel_growth.value),
+        "must lie between \"16MiB\" and \"4GiB\": less is every host's own ebb and flow, more is nobody's to lose",
+    )?;
+    file.demand(
         "run wall",
         !limits.run.wall.value.is_zero(),
         "must not be 0; write \"1s\" or more",

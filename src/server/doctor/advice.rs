@@ -7,21 +7,24 @@ use crate::wire::FailedStep;
 use super::checks;
 use super::facts::Facts;
 
-/// The check that a step belongs to. Steps have the names that the sandbox gives them.
-pub(super) fn check_of(step: &str) -> &'static str {
-    if checks::find(step).is_some() {
-        return checks::find(step).map_or("step.spawner", |check| check.id);
+/// The check that a step belongs to; none for a step that is not known here. Steps have the names that
+/// the sandbox gives them.
+pub(super) fn check_of(step: &str) -> Option<&'static str> {
+    if let Some(check) = checks::find(step) {
+        return Some(check.id);
     }
     let begins = |words: &[&str]| words.iter().any(|word| step.starts_with(word));
     let has = |words: &[&str]| words.iter().any(|word| step.contains(word));
-    match () {
+    Some(match () {
         () if has(&["landlock"]) => "step.landlock",
+        () if begins(&["clone3", "unshare cgroup", "sethostname"]) => "step.clone",
+        () if begins(&["unshare mount", "make mounts private"]) => "step.mount_namespace",
         () if has(&["cgroup", "place nursery", "memory.", "pids.max", "cpu."]) => "cgroup.limits",
+        () if NURSERY.contains(&step) => "step.nursery",
         () if has(&["/proc", "tcp_rmem"]) => "step.mount_proc",
         () if has(&["overlay", "private copy"]) => "step.overlay",
         () if begins(&["bind /dev"]) => "step.devices",
         () if begins(&["pivot_root", "detach old root"]) => "step.pivot_root",
-        () if begins(&["clone3"]) => "step.clone",
         () if has(&["uid_map", "gid_map", "setgroups", "setresuid", "setresgid"]) => "step.id_map",
         () if begins(&["bring lo"]) => "step.network",
         () if has(&["make tmpfs", "move_mount"]) => "step.tmpfs",
@@ -29,18 +32,45 @@ pub(super) fn check_of(step: &str) -> &'static str {
         () if begins(&["keyctl"]) => "step.keyring",
         () if begins(&["seccomp"]) => "step.seccomp",
         () if begins(&["execve"]) => "step.program",
-        () if begins(&["prctl", "capset", "drop ", "clear ", "read capabilities"])
-            || has(&["set is not empty"]) =>
-        {
+        () if begins(&["prctl", "capset", "drop ", "clear ", "read cap", "keep cap"]) => {
             "step.capabilities"
         }
-        () if begins(&["unshare mount", "make mounts private"]) => "step.mount_namespace",
         () if begins(&["mount", "umount", "make", "link", "bind", "chdir", "remove", "open /"]) => {
             "step.mounts"
         }
-        () => "step.spawner",
-    }
+        () => return None,
+    })
 }
+
+/// Steps in which the nursery is started, asked, or speaks with what it has made.
+const NURSERY: [&str; 26] = [
+    "ask nursery",
+    "copy program into memory",
+    "duplicate socket",
+    "fchown pipe",
+    "fcntl",
+    "fork",
+    "hear hello",
+    "make arguments",
+    "pipe2",
+    "place descriptors",
+    "poll",
+    "read setup",
+    "report",
+    "restore signals",
+    "say go",
+    "send setup",
+    "set oom_score_adj",
+    "setsid",
+    "setsockopt SO_PASSCRED",
+    "setsockopt SO_RCVTIMEO",
+    "socketpair",
+    "start nursery",
+    "wait",
+    "wait for go",
+    "wait for init",
+    "write setup",
+];
 
 /// The one thing to do about a refused step, where the errno and this host say more than the table.
 pub(super) fn fix(id: &str, step: &FailedStep, facts: &Facts) -> Option<String> {
@@ -63,14 +93,14 @@ pub(super) fn fix(id: &str, step: &FailedStep, facts: &Facts) -> Option<String> 
             | "step.network",
             libc::EPERM | libc::EACCES,
         ) => refused(id, facts),
-        ("host.core_dumps", _) => checks::find("step.rlimits")?.fix,
-        ("host.landlock", _) => checks::find("step.landlock")?.fix,
+        ("host.core_dumps", _) => checks::RLIMITS,
+        ("host.landlock", _) => checks::LANDLOCK,
         ("step.mount_proc", libc::EACCES) if facts.apparmor_restricts() => APPARMOR,
         (_, libc::ENOSPC) if id.starts_with("step.") => {
             "raise user.max_mnt_namespaces, user.max_pid_namespaces and user.max_user_namespaces \
              (sysctl), and fs.mount-max"
         }
-        (_, libc::ENOSYS) if facts.filtered => checks::find("host.filter")?.fix,
+        (_, libc::ENOSYS) if facts.filtered => checks::FILTERED,
         (_, libc::ENOSYS) => "use a kernel that knows this call (Linux 5.14 or newer)",
         (_, libc::ENOMEM | libc::EAGAIN) => {
             "give this host more memory or processes (ulimit -u, pids.max), and start again"
@@ -105,7 +135,7 @@ fn refused(id: &str, facts: &Facts) -> &'static str {
     if facts.filtered {
         return "start the container with --security-opt seccomp=unconfined, or with a profile that allows clone, clone3, unshare, setns, mount, umount2, pivot_root, open_tree, move_mount, fsopen, fsconfig, fsmount and mount_setattr";
     }
-    if !facts.rootless && !facts.has_sys_admin {
+    if !facts.rootless && facts.lacks.iter().any(|one| one == "CAP_SYS_ADMIN") {
         return "give root CAP_SYS_ADMIN (container: --cap-add SYS_ADMIN, or --privileged)";
     }
     if facts.lsm.contains("apparmor") || facts.lsm.contains("selinux") {
@@ -145,82 +175,4 @@ pub(super) fn for_cgroups(said: &str, facts: &Facts) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn failed(step: &str, errno: i32) -> FailedStep {
-        FailedStep { step: step.to_owned(), errno }
-    }
-
-    #[test]
-    fn each_kind_of_step_belongs_to_a_check_of_the_table() {
-        for (step, id) in [
-            ("mount template /proc", "step.mount_proc"),
-            ("mount /proc", "step.mount_proc"),
-            ("cover /proc/kcore", "step.mount_proc"),
-            ("mount overlay of private copy", "step.overlay"),
-            ("bind /dev/null", "step.devices"),
-            ("bind /usr", "step.mounts"),
-            ("mount template root", "step.mounts"),
-            ("unshare mount namespace", "step.mount_namespace"),
-            ("clone3", "step.clone"),
-            ("write uid_map", "step.id_map"),
-            ("landlock_restrict_self", "step.landlock"),
-            ("open /usr for landlock", "step.landlock"),
-            ("prctl PR_SET_SECUREBITS", "step.capabilities"),
-            ("seccomp", "step.seccomp"),
-            ("execve /venv/bin/python", "step.program"),
-            ("unshare cgroup namespace", "cgroup.limits"),
-            ("step.user_namespace", "step.user_namespace"),
-            ("start nursery", "step.spawner"),
-        ] {
-            assert_eq!(check_of(step), id, "{step}");
-            assert!(checks::find(id).is_some(), "{id}");
-        }
-    }
-
-    #[test]
-    fn the_switch_that_refuses_is_the_one_to_turn() {
-        let facts = |change: &dyn Fn(&mut Facts)| {
-            let mut facts = Facts { rootless: true, has_sys_admin: true, ..Facts::default() };
-            change(&mut facts);
-            facts
-        };
-        let eperm = failed("clone3", libc::EPERM);
-        for (facts, names) in [
-            (facts(&|f| f.unprivileged_userns = Some(0)), "kernel.unprivileged_userns_clone=1"),
-            (facts(&|f| f.max_user_namespaces = Some(0)), "user.max_user_namespaces"),
-            (facts(&|f| f.apparmor_restrict = Some(1)), "apparmor_restrict_unprivileged_userns=0"),
-            (facts(&|f| f.filtered = true), "seccomp=unconfined"),
-            (facts(&|f| f.lsm = "selinux".to_owned()), "SELinux"),
-            (facts(&|_| {}), "as root"),
-        ] {
-            let fix = fix("step.clone", &eperm, &facts).unwrap();
-            assert!(fix.contains(names), "{fix}");
-        }
-        let full = failed("clone3", libc::ENOSPC);
-        let none = facts(&|f| f.max_user_namespaces = Some(0));
-        assert!(fix("step.clone", &full, &none).unwrap().contains("it is 0"));
-        assert!(fix("step.clone", &full, &facts(&|_| {})).unwrap().contains("32"));
-        // Later steps, inside a namespace that came without rights (Ubuntu).
-        let ubuntu = facts(&|f| f.apparmor_restrict = Some(1));
-        let map = failed("/proc/self/uid_map", libc::EACCES);
-        assert!(fix("step.id_map", &map, &ubuntu).unwrap().contains("AppArmor"));
-        let root = facts(&|f| (f.rootless, f.has_sys_admin) = (false, false));
-        let mount = failed("unshare mount namespace", libc::EPERM);
-        assert!(fix("step.mount_namespace", &mount, &root).unwrap().contains("CAP_SYS_ADMIN"));
-    }
-
-    #[test]
-    fn a_plain_user_is_told_the_command_that_gives_hard_limits() {
-        let mut facts = Facts { rootless: true, ..Facts::default() };
-        assert!(for_cgroups("", &facts).contains("as root"));
-        facts.systemd = true;
-        assert!(for_cgroups("", &facts).contains("enable-linger"));
-        facts.user_manager = true;
-        assert!(for_cgroups("", &facts).starts_with("systemd-run --user --scope"));
-        facts.rootless = false;
-        assert!(for_cgroups("", &facts).starts_with("systemd-run --scope"));
-        assert!(for_cgroups("x (os error 30)", &facts).contains("remount,rw"));
-    }
-}
+mod tests;

@@ -5,7 +5,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::{Duration, SystemTime};
 
 use caps::{CapSet, Capability};
 use nix::sys::resource::{Resource, getrlimit};
@@ -29,7 +28,6 @@ pub(super) struct Before {
 pub(super) struct Facts {
     pub(super) rootless: bool,
     pub(super) uid: u32,
-    pub(super) has_sys_admin: bool,
     pub(super) lacks: Vec<String>,
     /// Has `CAP_SYS_RESOURCE`.
     pub(super) may_raise: bool,
@@ -50,7 +48,6 @@ pub(super) struct Facts {
     pub(super) swap: u64,
     pub(super) landlock: Option<u32>,
     pub(super) controllers: Vec<String>,
-    pub(super) clock_is_sane: bool,
     /// The state directory or what there is of it, its file system, and the bytes free there.
     pub(super) state: Option<(PathBuf, String, u64)>,
 }
@@ -66,9 +63,6 @@ const NEEDED: [Capability; 8] = [
     Capability::CAP_DAC_OVERRIDE,
     Capability::CAP_KILL,
 ];
-
-/// No build of this program is older; a clock before it is wrong.
-const BUILT_AFTER: Duration = Duration::from_secs(1_750_000_000);
 
 impl Before {
     pub(super) const fn is_root(&self) -> bool {
@@ -107,7 +101,6 @@ impl Facts {
         Self {
             rootless: before.uid != 0,
             uid: before.uid,
-            has_sys_admin: !before.lacks.contains(&Capability::CAP_SYS_ADMIN),
             lacks: before.lacks.iter().map(ToString::to_string).collect(),
             may_raise: before.may_raise,
             core: before.core,
@@ -130,7 +123,6 @@ impl Facts {
             swap: kilobytes("SwapTotal").unwrap_or(0) * 1024,
             landlock: landlock::abi().ok().flatten(),
             controllers: controllers(),
-            clock_is_sane: SystemTime::now() > SystemTime::UNIX_EPOCH + BUILT_AFTER,
             state: state_dir.and_then(room),
         }
     }

@@ -2,16 +2,17 @@
 //! seen: what comes after the step that failed was not checked.
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeMap;
+mod around;
+mod inside;
 
 use serde::Serialize;
 
-use crate::wire::{Counted, ProbeReport, Unable, Welcome};
+use crate::wire::{ProbeReport, Unable, Welcome};
 
 use super::advice;
-use super::amount::bytes;
 use super::checks::{self, CHECKS, Check};
 use super::facts::Facts;
+use super::reached::Reached;
 
 /// How it stands with one check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -44,15 +45,16 @@ pub(super) enum Outcome {
     Started {
         welcome: Box<Welcome>,
         probe: ProbeReport,
-        /// What came of a program that goes on: absent when it was stopped as it should be.
-        wall: Result<(), String>,
+        /// What came of runs that go on beyond a limit.
+        reached: Reached,
     },
     /// There is no supervisor.
     Refused(Unable),
 }
 
 impl Outcome {
-    fn probe(&self) -> Option<&ProbeReport> {
+    /// What the supervisor's own run came to, where there was one.
+    pub(super) fn probe(&self) -> Option<&ProbeReport> {
         match self {
             Self::Started { probe, .. } => Some(probe),
             Self::Refused(unable) => unable.probe.as_ref(),
@@ -65,16 +67,15 @@ impl Outcome {
             Self::Started { probe, .. } => probe.failed_step.as_ref(),
             Self::Refused(unable) => unable.step.as_ref(),
         };
-        let finished = |probe: &ProbeReport| !probe.failed.iter().any(|id| id == "run.probe");
         match (self, step) {
             // It came to its end, and says itself what did not hold.
-            (Self::Refused(Unable { probe: Some(probe), .. }), None) if finished(probe) => None,
+            (Self::Refused(Unable { probe: Some(probe), .. }), None) if probe.is_finished() => None,
             (Self::Started { probe, .. }, None) => {
                 let nothing = probe.text.is_empty() && probe.problem.is_some();
                 nothing.then_some("run.probe")
             }
             (Self::Refused(unable), None) => {
-                Some(checks::find(&unable.check).map_or("step.spawner", |check| check.id))
+                Some(checks::find(&unable.check).map_or(UNKNOWN, |check| check.id))
             }
             // A start names its own checks; a step of the kernel's is more exact.
             (Self::Refused(unable), Some(_)) if unable.check.starts_with("start.") => {
@@ -83,30 +84,32 @@ impl Outcome {
             (Self::Refused(unable), Some(_)) if unable.check.starts_with("cgroup.") => {
                 Some("cgroup.limits")
             }
-            (_, Some(step)) => Some(advice::check_of(&step.step)),
+            (_, Some(step)) => Some(advice::check_of(&step.step).unwrap_or(UNKNOWN)),
         }
     }
 }
+
+/// Where this program does not know the step: most of what has no check is the nursery's.
+const UNKNOWN: &str = "step.nursery";
 
 /// One finding for each check.
 pub(super) fn of(facts: &Facts, outcome: &Outcome) -> Vec<Finding> {
     let ended_at = outcome.ended_at();
     let end = ended_at.and_then(|id| CHECKS.iter().position(|check| check.id == id));
-    let touched = outcome.probe().map(words).unwrap_or_default();
     let find = |(place, check): (usize, &'static Check)| {
         let (status, seen) = match check.id.split_once('.') {
-            Some(("wall" | "limit" | "run", _)) => inside(check.id, facts, outcome, &touched),
+            Some(("wall" | "limit" | "run", _)) => inside::look(check.id, facts, outcome),
             _ => match end {
                 Some(end) if place == end => (Status::Failed, String::new()),
                 Some(end) if place > end && !check.id.starts_with("host.") => {
                     (Status::NotChecked, String::new())
                 }
-                _ => around(check.id, facts, outcome),
+                _ => around::look(check.id, facts, outcome),
             },
         };
         let mut finding = Finding { id: check.id, status, seen, means: check.means, fix: None };
         if status == Status::Failed || status == Status::Missing {
-            finding.fix = Some(check.fix.to_owned());
+            finding.fix = check.fix.map(str::to_owned);
         }
         if ended_at == Some(check.id) {
             blame(&mut finding, facts, outcome);
@@ -150,185 +153,6 @@ fn blame(finding: &mut Finding, facts: &Facts, outcome: &Outcome) {
         finding.fix = next.or(by_step).or(finding.fix.take());
     }
     finding.seen = problem;
-}
-
-/// The probe's lines by id.
-fn words(probe: &ProbeReport) -> BTreeMap<&str, &str> {
-    probe.text.lines().filter_map(|line| line.split_once(' ')).collect()
-}
-
-/// Checks of which a run, or what counts it, has to tell.
-fn inside(
-    id: &str,
-    facts: &Facts,
-    outcome: &Outcome,
-    touched: &BTreeMap<&str, &str>,
-) -> (Status, String) {
-    let not_checked = (Status::NotChecked, String::new());
-    let Some(probe) = outcome.probe() else { return not_checked };
-    let finished =
-        !probe.text.is_empty() && !probe.failed.iter().any(|failed| failed == "run.probe");
-    match (id, touched.get(id)) {
-        ("wall.landlock", Some(_)) if facts.landlock.is_none() => {
-            (Status::Missing, "this kernel has no Landlock".to_owned())
-        }
-        (_, Some(&"held")) => (Status::Ok, String::new()),
-        (_, Some(seen)) => (Status::Failed, (*seen).to_owned()),
-        ("run.probe" | "run.empty", None) if finished => (Status::Ok, String::new()),
-        // Then the step is to blame.
-        ("run.probe", None) if probe.failed_step.is_some() => not_checked,
-        ("run.probe", None) => (Status::Failed, probe.problem.clone().unwrap_or_default()),
-        ("limit.wall", None) => match outcome {
-            Outcome::Started { wall: Ok(()), .. } => (Status::Ok, String::new()),
-            Outcome::Started { wall: Err(seen), .. } => (Status::Failed, seen.clone()),
-            Outcome::Refused(_) => not_checked,
-        },
-        ("limit.memory" | "limit.pids" | "limit.cpu", None) if finished => match &probe.counted {
-            Some(counted) => (
-                if probe.failed.iter().any(|failed| failed == id) {
-                    Status::Failed
-                } else {
-                    Status::Ok
-                },
-                count(id, counted),
-            ),
-            None => (Status::Missing, "no cgroup limits it".to_owned()),
-        },
-        _ => not_checked,
-    }
-}
-
-fn count(id: &str, counted: &Counted) -> String {
-    match id {
-        "limit.memory" if counted.out_of_memory => "a run was killed for memory".to_owned(),
-        "limit.memory" => "a run took more than its memory and was not killed".to_owned(),
-        "limit.pids" => format!("{} refused", counted.pids_refused),
-        _ => {
-            let Counted { cpu_periods, cpu_throttled, .. } = counted;
-            let busy = if *cpu_throttled == 0 && *cpu_periods > 0 {
-                "; the host is too busy for a run to use its ration up"
-            } else {
-                ""
-            };
-            format!("rationed in {cpu_periods} periods, used up in {cpu_throttled}{busy}")
-        }
-    }
-}
-
-/// Checks of the host and of what a start needs, once it is known that they did not fail.
-fn around(id: &str, facts: &Facts, outcome: &Outcome) -> (Status, String) {
-    let welcome = match outcome {
-        Outcome::Started { welcome, .. } => Some(welcome),
-        Outcome::Refused(_) => None,
-    };
-    let ok = |seen: String| (Status::Ok, seen);
-    let unless =
-        |missing: bool, seen: String| (if missing { Status::Missing } else { Status::Ok }, seen);
-    match id {
-        "host.kernel" => ok(facts.kernel.clone()),
-        "host.lsm" if facts.lsm.is_empty() => ok("the list cannot be read".to_owned()),
-        "host.lsm" => ok(facts.lsm.clone()),
-        "host.container" => {
-            let container = facts.container.as_deref().unwrap_or("no container seen");
-            ok(format!("{container}, {}systemd", if facts.systemd { "" } else { "no " }))
-        }
-        "host.filter" => ok(if facts.filtered { "one" } else { "none" }.to_owned()),
-        "host.user_namespaces" => user_namespaces(facts),
-        "host.capabilities" if facts.rootless => ok("a plain user needs none".to_owned()),
-        "host.capabilities" if facts.lacks.is_empty() => {
-            let without = ", without CAP_SYS_RESOURCE: limits are only lowered";
-            ok(format!("all that are needed{}", if facts.may_raise { "" } else { without }))
-        }
-        "host.capabilities" => (Status::Missing, format!("without {}", facts.lacks.join(", "))),
-        "host.open_files" => unless(facts.open_files < 4096, facts.open_files.to_string()),
-        "host.memory" => ok(bytes(facts.memory)),
-        "host.swap" if facts.swap == 0 => ok("none".to_owned()),
-        "host.swap" => ok(bytes(facts.swap)),
-        "host.clock" => unless(
-            !facts.clock_is_sane,
-            if facts.clock_is_sane { "" } else { "before this program was made" }.to_owned(),
-        ),
-        "host.core_dumps" => core_dumps(facts),
-        "step.user_namespace" if !facts.rootless => ok("root needs none of its own".to_owned()),
-        "host.ids" if facts.rootless => {
-            (Status::Missing, format!("all runs have the id of user {}", facts.uid))
-        }
-        "host.landlock" => facts.landlock.map_or_else(
-            || (Status::Missing, "this kernel has no Landlock".to_owned()),
-            |abi| ok(format!("ABI {abi}")),
-        ),
-        "start.state_dir" => state_dir(facts),
-        "start.interpreter" => welcome.map_or_else(
-            || ok(String::new()),
-            |welcome| {
-                ok(format!(
-                    "Python {} at {}",
-                    welcome.interpreter.version, welcome.interpreter.path
-                ))
-            },
-        ),
-        "start.copy" => welcome.map_or_else(|| ok(String::new()), |welcome| ok(left_out(welcome))),
-        "start.room" => welcome.map_or_else(
-            || ok(String::new()),
-            |welcome| ok(format!("{} runs at once", welcome.max_runs)),
-        ),
-        _ => match id.split_once('.') {
-            Some(("cgroup", controller)) => cgroup(controller, facts, welcome.map(|one| &**one)),
-            _ => ok(String::new()),
-        },
-    }
-}
-
-/// Files of the policy that this host does not have, and that runs therefore lack.
-fn left_out(welcome: &Welcome) -> String {
-    let notes = welcome.notes.iter().filter(|note| note.starts_with("not in runs"));
-    notes.cloned().collect::<Vec<_>>().join("; ")
-}
-
-fn user_namespaces(facts: &Facts) -> (Status, String) {
-    let switches = [
-        ("user.max_user_namespaces", facts.max_user_namespaces),
-        ("kernel.unprivileged_userns_clone", facts.unprivileged_userns),
-        ("kernel.apparmor_restrict_unprivileged_userns", facts.apparmor_restrict),
-    ];
-    let seen = switches.iter().filter_map(|(name, value)| Some(format!("{name}={}", (*value)?)));
-    let closed = facts.max_user_namespaces == Some(0)
-        || facts.unprivileged_userns == Some(0)
-        || (facts.rootless && facts.apparmor_restricts());
-    let status = if closed { Status::Missing } else { Status::Ok };
-    (status, seen.collect::<Vec<_>>().join(", "))
-}
-
-fn core_dumps(facts: &Facts) -> (Status, String) {
-    let limit = match facts.core {
-        libc::RLIM_INFINITY => "no hard limit".to_owned(),
-        limit => format!("hard limit {limit}"),
-    };
-    let piped = if facts.core_pattern.starts_with('|') { "a program" } else { "a file" };
-    (Status::Ok, format!("core_pattern names {piped}, {limit}"))
-}
-
-fn state_dir(facts: &Facts) -> (Status, String) {
-    let Some((folder, kind, free)) = &facts.state else { return (Status::Ok, String::new()) };
-    let seen = format!("{}, {kind}, {} free", folder.display(), bytes(*free));
-    (if *free < LITTLE { Status::Missing } else { Status::Ok }, seen)
-}
-
-/// The private copy takes about half of it, and a new one is made beside the old.
-const LITTLE: u64 = 256 << 20;
-
-fn cgroup(controller: &str, facts: &Facts, welcome: Option<&Welcome>) -> (Status, String) {
-    let is_there = facts.controllers.iter().any(|one| one == controller);
-    match welcome {
-        Some(welcome) if welcome.limits.hard => (Status::Ok, welcome.cgroup_layout.clone()),
-        Some(Welcome { no_cgroups: Some(why), .. }) if controller == "limits" => {
-            (Status::Missing, why.clone())
-        }
-        _ if controller == "limits" => (Status::Ok, String::new()),
-        None if is_there => (Status::Ok, String::new()),
-        _ if is_there => (Status::Missing, "here, and not usable: see cgroup.limits".to_owned()),
-        _ => (Status::Missing, "not here: neither mounted nor delegated".to_owned()),
-    }
 }
 
 #[cfg(test)]

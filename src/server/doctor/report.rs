@@ -22,7 +22,9 @@ pub(super) enum Verdict {
 
 impl Verdict {
     pub(super) fn of(findings: &[Finding], outcome: &Outcome) -> Self {
-        let failed = findings.iter().any(|finding| finding.status == Status::Failed);
+        // What the supervisor found wrong counts whether or not the table knows its name.
+        let failed = findings.iter().any(|finding| finding.status == Status::Failed)
+            || outcome.probe().is_some_and(|probe| probe.problem.is_some());
         match outcome {
             _ if failed => Self::NotConfined,
             Outcome::Started { welcome, .. } if welcome.limits.hard => Self::Confined,
@@ -98,7 +100,7 @@ pub(super) fn text(findings: &[Finding], outcome: &Outcome, verdict: Verdict) ->
         text.push_str(&wrapped("primcs      ", &about));
         text.push('\n');
     }
-    text.push_str(&conclusion(findings, verdict));
+    text.push_str(&conclusion(findings, outcome, verdict));
     text
 }
 
@@ -122,18 +124,26 @@ fn line(finding: &Finding) -> String {
     text
 }
 
-fn conclusion(findings: &[Finding], verdict: Verdict) -> String {
+fn conclusion(findings: &[Finding], outcome: &Outcome, verdict: Verdict) -> String {
     let first = |status| with(findings, status).next();
     let fix = |finding: Option<&Finding>| {
         finding.and_then(|finding| finding.fix.clone()).unwrap_or_default()
     };
     match verdict {
-        Verdict::Confined => "Runs are confined here, with hard limits.\n".to_owned(),
+        Verdict::Confined => {
+            let weaker = match outcome {
+                Outcome::Started { welcome, .. } if welcome.cgroup_layout != "v2" => {
+                    ", of cgroup v1's weaker kind (SECURITY.md#weaker-modes-and-how)"
+                }
+                Outcome::Started { .. } | Outcome::Refused(_) => "",
+            };
+            format!("Runs are confined here, with hard limits{weaker}.\n")
+        }
         Verdict::SoftLimits => {
             let missing = findings.iter().find(|finding| finding.id == "cgroup.limits");
             format!(
                 "Runs are confined here, but nothing limits their memory, processes and CPU: primcs \
-                 refuses to start.\nfix: {}\n",
+                 refuses to start unless told --allow-soft-limits.\nfix: {}\n",
                 fix(missing)
             )
         }

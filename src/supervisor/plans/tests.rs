@@ -68,9 +68,10 @@ fn plans(policy: &Policy, base: &Base) -> String {
     let OutputLimits { written, kept, text_characters, result } = &limits.run.output;
     let SocketLimits { inet, tcp_rmem: _ } = &limits.run.sockets;
     let CallLimits { code_characters: _, body, queue } = &limits.call;
-    let HostLimits { runs_per_core: _, memory_share: _, copy_check } = &limits.host;
+    let HostLimits { runs_per_core: _, memory_share: _, kernel_growth, copy_check } = &limits.host;
     let counted = (written.value, kept.value, text_characters.value, result.value);
-    let counted = (counted, body.value, queue.value, copy_check.value, inet.value);
+    let counted =
+        (counted, body.value, queue.value, copy_check.value, inet.value, kernel_growth.value);
     let asked = |characters: u64, timeout: Option<u64>| {
         let request = RunRequest {
             code: "#".repeat(usize::try_from(characters).unwrap()),

@@ -54,6 +54,8 @@ pub enum StartupError {
     CoreLimit(#[source] Errno),
     #[error("a core dump of a run would start a handler as the host's root")]
     CorePattern,
+    #[error("memory of a run that crashes would go to a socket of the host (core_pattern)")]
+    CoreSocket,
     #[error(transparent)]
     Overlap(#[from] Overlap),
     #[error("the private copy of interpreter, libraries and tools cannot be made")]
@@ -88,7 +90,7 @@ pub enum StartupError {
     NoRoom,
     #[error("cannot ask the kernel for Landlock")]
     Landlock(#[source] io::Error),
-    #[error("the spawner cannot be confined")]
+    #[error("the nursery cannot be confined")]
     Nursery(#[source] StepFailure),
 }
 
@@ -112,7 +114,7 @@ impl StartupError {
             Self::Settings(_) => "start.settings",
             Self::PolicyFolder(_) | Self::Policy(_) | Self::Filter(_) => "start.policy",
             Self::ReadProc { .. } => "host.proc",
-            Self::CoreLimit(_) | Self::CorePattern => "host.core_dumps",
+            Self::CoreLimit(_) | Self::CorePattern | Self::CoreSocket => "host.core_dumps",
             Self::NoStateDir
             | Self::WorkingDirectory { .. }
             | Self::StateDir(_)
@@ -131,7 +133,7 @@ impl StartupError {
             Self::Cgroup(_) => "cgroup.limits",
             Self::TooManyRuns { .. } | Self::NoRoom => "start.room",
             Self::Landlock(_) => "host.landlock",
-            Self::Nursery(_) => "step.spawner",
+            Self::Nursery(_) => "step.nursery",
         }
     }
 
@@ -161,6 +163,7 @@ impl StartupError {
                 format!("let this user alone write to {}", directory.display())
             }
             Self::NoStateDir => "set HOME, or name a directory with --state-dir".to_owned(),
+            Self::CoreSocket => "sysctl -w kernel.core_pattern=core".to_owned(),
             Self::WorkingDirectory { .. } => "name it from / on".to_owned(),
             _ => return None,
         })

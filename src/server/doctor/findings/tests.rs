@@ -2,7 +2,8 @@
 #![forbid(unsafe_code)]
 
 use super::*;
-use crate::wire::FailedStep;
+use crate::server::doctor::report::{self, Verdict};
+use crate::wire::{Counted, FailedStep};
 
 fn refused(check: &str, step: Option<(&str, i32)>) -> Outcome {
     let step = step.map(|(step, errno)| FailedStep { step: step.to_owned(), errno });
@@ -17,8 +18,8 @@ fn found<'a>(findings: &'a [Finding], id: &str) -> &'a Finding {
 
 #[test]
 fn what_comes_before_the_failure_passed_and_what_comes_after_was_not_tried() {
-    let facts = Facts { has_sys_admin: true, ..Facts::default() };
-    let findings = of(&facts, &refused("step.spawner", Some(("mount template /proc", 1))));
+    let facts = Facts::default();
+    let findings = of(&facts, &refused("step.nursery", Some(("mount template /proc", 1))));
     assert_eq!(findings.len(), CHECKS.len());
     assert_eq!(found(&findings, "start.interpreter").status, Status::Ok);
     assert_eq!(found(&findings, "step.overlay").status, Status::Ok);
@@ -55,4 +56,47 @@ fn a_wall_that_does_not_hold_is_named_and_the_others_are_not_blamed() {
     assert_eq!(found(&findings, "wall.root").seen, "/ is writable");
     assert_eq!(found(&findings, "limit.memory").status, Status::Ok);
     assert_eq!(found(&findings, "step.program").status, Status::Ok);
+}
+
+/// Of a supervisor whose gate a test took away: it has greeted, and something does not hold.
+fn started(probe: ProbeReport) -> Outcome {
+    let welcome = serde_json::from_value(serde_json::json!({
+        "version": "1", "policy_digest": "d", "isolation": "strict", "rootless": false,
+        "cgroup_layout": "v1", "timeout_ceiling_ms": 1, "max_runs": 1, "notes": [],
+        "limits": { "hard": true, "wall_ms": 1, "disk_bytes": 1, "disk_inodes": 1, "open_files": 1 },
+        "interpreter": { "path": "p", "version": "3" },
+    }));
+    Outcome::Started { welcome: Box::new(welcome.unwrap()), probe, reached: Reached::new() }
+}
+
+#[test]
+fn whatever_the_supervisor_found_wrong_no_run_is_called_confined() {
+    for (id, text, named) in [
+        ("wall.unheard_of", "wall.unheard_of open\nend 1\n", "run.probe"),
+        ("wall.landlock", "wall.landlock mknod succeeded\nend 1\n", "wall.landlock"),
+        ("wall.root", "wall.user held\nend 1\n", "wall.root"),
+    ] {
+        let outcome = started(ProbeReport {
+            failed: vec![id.to_owned()],
+            problem: Some("not as they should be".to_owned()),
+            text: text.to_owned(),
+            ..ProbeReport::default()
+        });
+        let findings = of(&Facts::default(), &outcome);
+        assert_eq!(found(&findings, named).status, Status::Failed, "{id}");
+        let verdict = Verdict::of(&findings, &outcome);
+        assert_eq!(verdict.exit_status(), 1, "{id}");
+        assert_eq!(report::json(&findings, &outcome, verdict)["ready"], false);
+        // Even if the table could not name it.
+        assert_eq!(Verdict::of(&[], &outcome), verdict, "{id}");
+    }
+}
+
+#[test]
+fn hard_limits_of_cgroup_v1_are_called_weaker() {
+    let held = ProbeReport { text: "wall.user held\nend 1\n".to_owned(), ..ProbeReport::default() };
+    let outcome = started(held);
+    let findings = of(&Facts::default(), &outcome);
+    let said = report::text(&findings, &outcome, Verdict::of(&findings, &outcome));
+    assert!(said.contains("of cgroup v1's weaker kind"), "{said}");
 }

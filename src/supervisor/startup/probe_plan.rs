@@ -12,7 +12,7 @@ use crate::sandbox::workspace::WorkspacePlan;
 
 /// What makes a run a probe.
 #[derive(Debug)]
-pub struct Means {
+pub struct ProbePlan {
     /// Its program.
     pub code: String,
     /// Its cgroups.
@@ -23,13 +23,13 @@ pub struct Means {
 
 /// The run of this policy with small limits, and the program that runs into them.
 #[must_use]
-pub(super) fn means(
+pub(super) fn probe_plan(
     policy: &Policy,
     plan: &SandboxPlan,
     usual: &LeafLimits,
     usual_workspace: &WorkspacePlan,
     rootless: bool,
-) -> Means {
+) -> ProbePlan {
     // v1 takes room for socket buffers off, by open files, and an interpreter needs 20 MiB.
     let leaf = LeafLimits {
         memory: usual.memory.min(56 << 20),
@@ -64,5 +64,5 @@ pub(super) fn means(
         "memory": leaf.memory, "pids": leaf.pids,
     });
     let code = format!("WANT = {want}\n{}", include_str!("../../python/probe.py"));
-    Means { code, leaf, workspace }
+    ProbePlan { code, leaf, workspace }
 }

@@ -1,0 +1,130 @@
+//! Steps and hosts, and what mends them.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use super::*;
+
+fn failed(step: &str, errno: i32) -> FailedStep {
+    FailedStep { step: step.to_owned(), errno }
+}
+
+#[test]
+fn each_kind_of_step_belongs_to_a_check_of_the_table() {
+    for (step, id) in [
+        ("mount template /proc", "step.mount_proc"),
+        ("mount /proc", "step.mount_proc"),
+        ("cover /proc/kcore", "step.mount_proc"),
+        ("mount overlay of private copy", "step.overlay"),
+        ("bind /dev/null", "step.devices"),
+        ("bind /usr", "step.mounts"),
+        ("mount template root", "step.mounts"),
+        ("unshare mount namespace", "step.mount_namespace"),
+        ("clone3", "step.clone"),
+        ("write uid_map", "step.id_map"),
+        ("landlock_restrict_self", "step.landlock"),
+        ("open /usr for landlock", "step.landlock"),
+        ("prctl PR_SET_SECUREBITS", "step.capabilities"),
+        ("seccomp", "step.seccomp"),
+        ("execve /venv/bin/python", "step.program"),
+        ("unshare cgroup namespace", "step.clone"),
+        ("cgroup memory.max", "cgroup.limits"),
+        ("step.user_namespace", "step.user_namespace"),
+        ("start nursery", "step.nursery"),
+    ] {
+        assert_eq!(check_of(step), Some(id), "{step}");
+        assert!(checks::find(id).is_some(), "{id}");
+    }
+}
+
+/// Read from the sources, as tests/crashes/named.rs does, so that a new step is sorted in.
+#[test]
+fn every_step_of_the_privileged_half_belongs_to_a_check() {
+    let mut text = String::new();
+    for room in ["src/sandbox", "src/supervisor"] {
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(room), &mut text);
+    }
+    let before = [
+        "in_step(\"",
+        "in_step(&format!(\"",
+        "let step = format!(\"",
+        "let step = || format!(\"",
+        "wait_for_success(\"",
+        "step: \"",
+        "let step = \"",
+    ];
+    let names: BTreeSet<_> = before
+        .iter()
+        .flat_map(|before| text.split(before).skip(1))
+        .filter_map(|rest| rest.split('"').next())
+        // What depends on the host stands between braces.
+        .map(|name| name.replace("{file}", "uid_map"))
+        .map(|name| name.split(['{', '}']).collect::<Vec<_>>().join(""))
+        .collect();
+    assert!(names.len() > 60, "names of steps are written otherwise now: {names:?}");
+    let unknown: Vec<_> = names.iter().filter(|name| check_of(name).is_none()).collect();
+    assert!(unknown.is_empty(), "no check of the table has {unknown:?}");
+    let gone = NURSERY.iter().filter(|step| !text.contains(&format!("\"{step}\"")));
+    assert_eq!(gone.collect::<Vec<_>>(), [&""; 0]);
+}
+
+fn sources(below: &Path, text: &mut String) {
+    for entry in fs::read_dir(below).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, text);
+        } else if path.extension().is_some_and(|kind| kind == "rs") {
+            // However the lines are broken.
+            let source = fs::read_to_string(path).unwrap();
+            let words: Vec<_> = source.split_whitespace().collect();
+            text.push_str(&words.join(" ").replace("( ", "("));
+        }
+    }
+}
+
+#[test]
+fn the_switch_that_refuses_is_the_one_to_turn() {
+    let facts = |change: &dyn Fn(&mut Facts)| {
+        let mut facts = Facts { rootless: true, ..Facts::default() };
+        change(&mut facts);
+        facts
+    };
+    let eperm = failed("clone3", libc::EPERM);
+    for (facts, names) in [
+        (facts(&|f| f.unprivileged_userns = Some(0)), "kernel.unprivileged_userns_clone=1"),
+        (facts(&|f| f.max_user_namespaces = Some(0)), "user.max_user_namespaces"),
+        (facts(&|f| f.apparmor_restrict = Some(1)), "apparmor_restrict_unprivileged_userns=0"),
+        (facts(&|f| f.filtered = true), "seccomp=unconfined"),
+        (facts(&|f| f.lsm = "selinux".to_owned()), "SELinux"),
+        (facts(&|_| {}), "as root"),
+    ] {
+        let fix = fix("step.clone", &eperm, &facts).unwrap();
+        assert!(fix.contains(names), "{fix}");
+    }
+    let full = failed("clone3", libc::ENOSPC);
+    let none = facts(&|f| f.max_user_namespaces = Some(0));
+    assert!(fix("step.clone", &full, &none).unwrap().contains("it is 0"));
+    assert!(fix("step.clone", &full, &facts(&|_| {})).unwrap().contains("32"));
+    // Later steps, inside a namespace that came without rights (Ubuntu).
+    let ubuntu = facts(&|f| f.apparmor_restrict = Some(1));
+    let map = failed("/proc/self/uid_map", libc::EACCES);
+    assert!(fix("step.id_map", &map, &ubuntu).unwrap().contains("AppArmor"));
+    let root = facts(&|f| (f.rootless, f.lacks) = (false, vec!["CAP_SYS_ADMIN".to_owned()]));
+    let mount = failed("unshare mount namespace", libc::EPERM);
+    assert!(fix("step.mount_namespace", &mount, &root).unwrap().contains("CAP_SYS_ADMIN"));
+}
+
+#[test]
+fn a_plain_user_is_told_the_command_that_gives_hard_limits() {
+    let mut facts = Facts { rootless: true, ..Facts::default() };
+    assert!(for_cgroups("", &facts).contains("as root"));
+    facts.systemd = true;
+    assert!(for_cgroups("", &facts).contains("enable-linger"));
+    facts.user_manager = true;
+    assert!(for_cgroups("", &facts).starts_with("systemd-run --user --scope"));
+    facts.rootless = false;
+    assert!(for_cgroups("", &facts).starts_with("systemd-run --scope"));
+    assert!(for_cgroups("x (os error 30)", &facts).contains("remount,rw"));
+}
