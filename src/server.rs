@@ -105,7 +105,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Config(command) => explain::config(&command),
     };
     done.unwrap_or_else(|failure| {
-        drop(writeln!(io::stderr(), "primcs: {}", told(&failure)));
+        drop(writeln!(io::stderr(), "primcs: {}", printed::harmless(&told(&failure))));
         ExitCode::from(failed)
     })
 }

@@ -29,6 +29,7 @@ attempts! {
     ask_for_huge_pages
     ask_for_huge_pages_in_a_memfd
     ask_which_pages_are_cached
+    change_a_device_of_the_host
     change_a_kernel_setting
     change_root
     choose_a_rare_protocol

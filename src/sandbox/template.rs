@@ -5,11 +5,13 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno::{ECHILD, EPERM};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::stat::{Mode, SFlag, mknod};
 use nix::unistd::{chdir, pivot_root};
 use serde::{Deserialize, Serialize};
 
@@ -52,14 +54,9 @@ pub struct TemplatePlan {
 pub fn build_and_enter(plan: &TemplatePlan) -> Result<(), StepFailure> {
     unshare(CloneFlags::CLONE_NEWNS).in_step("unshare mount namespace")?;
     let root = plan.build_at.as_path();
-    mount(
-        Some("tmpfs"),
-        root,
-        Some("tmpfs"),
-        MsFlags::MS_NOSUID,
-        Some("size=1m,nr_inodes=512,mode=755"),
-    )
-    .in_step("mount template root")?;
+    let options = Some("size=1m,nr_inodes=512,mode=755");
+    mount(Some("tmpfs"), root, Some("tmpfs"), MsFlags::MS_NOSUID, options)
+        .in_step("mount template root")?;
     for directory in ["/dev", "/proc", STAGING, EMPTY] {
         make_directory(root, directory)?;
     }
@@ -79,7 +76,7 @@ pub fn build_and_enter(plan: &TemplatePlan) -> Result<(), StepFailure> {
         fs::write(&at, text).in_step(&format!("make {path}"))?;
     }
     for name in &plan.devices {
-        bind_device(root, name)?;
+        show_device(root, name)?;
     }
     mount_dead_proc(&inside(root, "/proc"))?;
     if weaken::stands("root_read_only") {
@@ -134,14 +131,29 @@ fn bind_base(plan: &TemplatePlan, path: &str, attributes: u64) -> Result<(), Ste
     add_attributes(&target, attributes, false).in_step(&format!("mount attributes of {path}"))
 }
 
-/// Binds one device node, the only inodes of the host that a run sees.
-fn bind_device(root: &Path, name: &str) -> Result<(), StepFailure> {
+/// Makes a device node like the host's. The host's own would be the only inode of it that a run can
+/// open: locks on one are walked by every close of it on the host, and its times could be set. Where
+/// the kernel refuses to make one, as to every plain user, it is the host's after all.
+fn show_device(root: &Path, name: &str) -> Result<(), StepFailure> {
     let step = format!("bind /dev/{name}");
-    let from = Path::new("/dev").join(name);
-    let target = inside(root, "/dev").join(name);
-    File::create(&target).in_step(&step)?;
-    bind(&from, &target).in_step(&step)?;
-    add_attributes(&target, NO_SETUID | NO_EXEC, false).in_step(&step)
+    let (hosts, own) = (Path::new("/dev").join(name), inside(root, "/dev").join(name));
+    let device = fs::metadata(&hosts).in_step(&step)?.rdev();
+    let stands = weaken::stands("own_devices");
+    let made = if stands { mknod(&own, SFlag::S_IFCHR, Mode::empty(), device) } else { Err(EPERM) };
+    let from = if made == Err(EPERM) {
+        File::create(&own).in_step(&step)?;
+        &hosts
+    } else {
+        made.in_step(&step)?;
+        // Not by `mknod`: our umask is the starter's.
+        fs::set_permissions(&own, fs::Permissions::from_mode(0o666)).in_step(&step)?;
+        &own
+    };
+    // A mount of its own, since that of the root is about to get `nodev`. Devices on a read-only
+    // mount can be written to; their times cannot be set.
+    bind(from, &own).in_step(&step)?;
+    let read_only = if stands { READ_ONLY } else { 0 };
+    add_attributes(&own, read_only | NO_SETUID | NO_EXEC, false).in_step(&step)
 }
 
 /// A run may mount its own `/proc` only where an uncovered one is visible already. This one belongs
@@ -149,38 +161,32 @@ fn bind_device(root: &Path, name: &str) -> Result<(), StepFailure> {
 /// would not serve: a run could then mount only read-only ones, and not lay its covers.
 fn mount_dead_proc(target: &Path) -> Result<(), StepFailure> {
     let Side::Parent(_) = fork_process().in_step("fork")? else {
-        let status = in_new_pid_namespace(|| {
+        exit_with(in_new_pid_namespace(|| {
             let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
             Ok(mount(Some("proc"), target, Some("proc"), flags, None::<&str>)?)
-        });
-        exit_now(status);
+        }));
     };
-    wait_for_success("mount template /proc")
+    wait_for_success().in_step("mount template /proc")
 }
 
-fn in_new_pid_namespace(act: impl Fn() -> io::Result<()>) -> i32 {
-    let status = |error: &io::Error| error.raw_os_error().unwrap_or(libc::EIO);
-    if let Err(error) = unshare(CloneFlags::CLONE_NEWPID) {
-        return status(&error.into());
-    }
-    match fork_process() {
-        Ok(Side::Child) => exit_now(act().err().map_or(0, |error| status(&error))),
-        Ok(Side::Parent(_)) => match wait::any_child(true) {
-            Ok(Some(exit)) => exit.exit_code.unwrap_or(libc::EIO),
-            Ok(None) => libc::EIO,
-            Err(error) => status(&error),
-        },
-        Err(error) => status(&error),
+fn in_new_pid_namespace(act: impl Fn() -> io::Result<()>) -> io::Result<()> {
+    unshare(CloneFlags::CLONE_NEWPID)?;
+    match fork_process()? {
+        Side::Child => exit_with(act()),
+        Side::Parent(_) => wait_for_success(),
     }
 }
 
-fn wait_for_success(step: &str) -> Result<(), StepFailure> {
-    match wait::any_child(true).in_step(step)? {
-        Some(wait::Exit { exit_code: Some(0), .. }) => Ok(()),
-        Some(exit) => {
-            Err(StepFailure { step: step.to_owned(), errno: exit.exit_code.unwrap_or(libc::EIO) })
-        }
-        None => Err(StepFailure { step: step.to_owned(), errno: libc::ECHILD }),
+/// Its errno is what a child of ours has to say.
+fn exit_with(done: io::Result<()>) -> ! {
+    exit_now(done.err().map_or(0, |error| error.raw_os_error().unwrap_or(libc::EIO)))
+}
+
+fn wait_for_success() -> io::Result<()> {
+    let exit = wait::any_child(true)?.ok_or(ECHILD)?;
+    match exit.exit_code.unwrap_or(libc::EIO) {
+        0 => Ok(()),
+        errno => Err(io::Error::from_raw_os_error(errno)),
     }
 }
 

@@ -17,7 +17,7 @@ use super::host::Host;
 use super::live::LiveOutput;
 use super::log::Usual;
 use super::principal::Principal;
-use super::printed::{print, unless_reader_left};
+use super::printed::{print_exactly, unless_reader_left};
 use super::result::{RunResult, Status};
 use super::screen::Screen;
 use super::terminal::TerminalFilter;
@@ -163,7 +163,7 @@ async fn one_run(
     let shown = Shown { result, reader_left };
     if style.json {
         let json = serde_json::to_string_pretty(&shown.result).map_err(io::Error::other);
-        json.and_then(|json| print(&(json + "\n"))).map_err(RunError::Write)?;
+        json.and_then(|json| print_exactly(&(json + "\n"))).map_err(RunError::Write)?;
     } else if !shown.was_left() {
         unless_reader_left(say_verdict(&shown.result)).map_err(RunError::Write)?;
     }

@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use nix::sys::resource::{Resource, getrlimit};
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::{DEFAULT_LISTEN, Settings};
@@ -16,7 +17,7 @@ use super::assemble::{self, Assembled, whole};
 use super::first_screen;
 use super::health::Health;
 use super::host::Host;
-use super::http::{Guard, GuardError, HttpDoor};
+use super::http::{self, Guard, GuardError, HttpDoor};
 use super::log::Usual;
 use super::mcp::{self, Door, McpServer};
 use super::principal::Principal;
@@ -38,6 +39,12 @@ pub(super) enum DoorError {
     },
     #[error(transparent)]
     Guard(#[from] GuardError),
+    #[error(
+        "{allowed} open files are too few for {max_runs} runs and their clients, which need {least}; \
+         raise the limit (LimitNOFILE=8192 in the unit, `ulimit -Hn 8192` in a shell) or lower \
+         --max-runs"
+    )]
+    Descriptors { allowed: u64, max_runs: u32, least: u64 },
     #[error("the door failed")]
     Door(#[source] io::Error),
     #[error("the supervisor ended; without it nothing can run")]
@@ -49,7 +56,8 @@ pub(super) fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
     let listener = bind(&host.settings)?;
     let guard = guard(&host.settings, &listener)?;
     let connected = host.connect()?;
-    assemble::with_runtime(connected, |assembled| serve_http(assembled, listener, guard))?
+    let most = most_connections(connected.welcome.max_runs)?;
+    assemble::with_runtime(connected, |assembled| serve_http(assembled, listener, guard, most))?
         .map_err(Failure::from)
 }
 
@@ -58,6 +66,14 @@ pub(super) fn stdio(arguments: &HostArguments) -> Result<ExitCode, Failure> {
     let host = Host::split(arguments.settings(), arguments.config.as_deref(), Usual::Events)?;
     assemble::with_runtime(host.connect()?, |assembled| serve_stdio(assembled, streams))?
         .map_err(Failure::from)
+}
+
+/// By the limit that the start has raised as far as it may.
+fn most_connections(max_runs: u32) -> Result<usize, DoorError> {
+    let (allowed, _) =
+        getrlimit(Resource::RLIMIT_NOFILE).map_err(|error| DoorError::Door(error.into()))?;
+    let least = http::least_descriptors(max_runs);
+    http::connections(allowed, max_runs).ok_or(DoorError::Descriptors { allowed, max_runs, least })
 }
 
 /// Before the supervisor is awaited, so that a taken port is reported at once.
@@ -87,6 +103,7 @@ async fn serve_http(
     assembled: Assembled,
     listener: TcpListener,
     guard: Guard,
+    most_connections: usize,
 ) -> Result<ExitCode, DoorError> {
     let address = listener.local_addr().map_err(DoorError::Door)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(DoorError::Door)?;
@@ -105,7 +122,8 @@ async fn serve_http(
     let health = Arc::new(Health::new(supervisor.clone()));
     let most_text = whole(policy.limits.run.output.text_characters.value);
     let shared = mcp::shared(runner, rules, most_text);
-    let door = HttpDoor::new(shared, health, guard, whole(policy.limits.call.body.value.0));
+    let most_body = whole(policy.limits.call.body.value.0);
+    let door = HttpDoor::new(shared, health, guard, most_body, most_connections);
     // Under systemd stderr is the journal: one JSON line a fact, no screen.
     if std::env::var_os("JOURNAL_STREAM").is_none() {
         write!(io::stderr(), "{screen}").map_err(DoorError::Door)?;

@@ -6,6 +6,7 @@ mod early_stream;
 mod guard;
 mod pages;
 mod patience;
+mod room;
 
 use std::convert::Infallible;
 use std::io;
@@ -31,6 +32,7 @@ use super::principal::Principal;
 
 pub(super) use guard::{Guard, GuardError};
 use patience::Patient;
+pub(super) use room::{connections, least_descriptors};
 
 /// What is sent back.
 type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>;
@@ -43,10 +45,8 @@ pub(super) struct HttpDoor {
     health: Arc<Health>,
     guard: Arc<Guard>,
     most_body: usize,
+    most_connections: usize,
 }
-
-/// More wait in the kernel's backlog. Queue and live runs together fit.
-const MOST_CONNECTIONS: usize = 1000;
 
 /// For a request's head, from the first byte or from the end of the last answer.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -66,6 +66,7 @@ impl HttpDoor {
         health: Arc<Health>,
         guard: Guard,
         most_body: usize,
+        most_connections: usize,
     ) -> Self {
         // No sessions: each request stands alone, so a disconnect ends its run, there is no table
         // to exhaust, and no unread stream can hold up another call (protocol.md 2.3).
@@ -82,12 +83,12 @@ impl HttpDoor {
             Arc::new(NeverSessionManager::default()),
             config,
         );
-        Self { mcp, shared, health, guard: Arc::new(guard), most_body }
+        Self { mcp, shared, health, guard: Arc::new(guard), most_body, most_connections }
     }
 
     /// Answers until `shutdown`, then gives answers under way a moment to leave.
     pub(super) async fn serve(self, listener: TcpListener, shutdown: CancellationToken) {
-        let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        let room = Arc::new(Semaphore::new(self.most_connections));
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {

@@ -245,15 +245,20 @@ impl SupervisorClient {
     }
 
     fn deliver_started(&self, started: Started, descriptors: Vec<OwnedFd>) -> Result<(), String> {
-        let [stdout, stderr, result] = <[OwnedFd; 3]>::try_from(descriptors)
+        let descriptors = <[OwnedFd; 3]>::try_from(descriptors)
             .map_err(|_| "it sent another number of pipes than three")?;
-        let pipe = |descriptor: OwnedFd| {
-            // Refuses what is no pipe, and makes it non-blocking.
-            // What it is the supervisor says; looking would be a `stat`, which the filter denies.
-            pipe::Receiver::from_owned_fd_unchecked(descriptor)
-                .map_err(|error| format!("a pipe of it cannot be read: {error}"))
-        };
-        let (stdout, stderr, result) = (pipe(stdout)?, pipe(stderr)?, pipe(result)?);
+        match open(descriptors) {
+            Ok(pipes) => self.hand_over(started, Ok(pipes)),
+            Err(error) if is_scarcity(&error) => {
+                let message = format!("the server cannot wait for the output of a run: {error}");
+                self.hand_over(started, Err(Refusal::SandboxFailed { message }))
+            }
+            Err(error) => Err(format!("a pipe of it cannot be read: {error}")),
+        }
+    }
+
+    /// Gives the run to its waiter; without pipes the run is ended, and the waiter told why.
+    fn hand_over(&self, started: Started, pipes: Result<Pipes, Refusal>) -> Result<(), String> {
         let (sender, ended) = oneshot::channel();
         let run_id = started.run_id.clone();
         let waiter = self.with_expected(|expected| {
@@ -262,12 +267,36 @@ impl SupervisorClient {
             waiter
         });
         let waiter = waiter.ok_or("it started a run that nobody asked for")?;
-        if waiter.send(Ok(LiveRun { started, stdout, stderr, result, ended })).is_err() {
-            // The caller left between request and start.
+        let is_unreadable = pipes.is_err();
+        let answer = pipes.map(|[stdout, stderr, result]| LiveRun {
+            started,
+            stdout,
+            stderr,
+            result,
+            ended,
+        });
+        // Or the caller left between request and start.
+        if waiter.send(answer).is_err() || is_unreadable {
             self.cancel(&run_id, CancelReason::Client);
         }
         Ok(())
     }
+}
+
+type Pipes = [pipe::Receiver; 3];
+
+/// Refuses what cannot be waited for, and makes it non-blocking. That it is a pipe the supervisor
+/// says; looking would be a `stat`, which the filter denies.
+fn open(descriptors: [OwnedFd; 3]) -> io::Result<Pipes> {
+    let [stdout, stderr, result] = descriptors.map(pipe::Receiver::from_owned_fd_unchecked);
+    Ok([stdout?, stderr?, result?])
+}
+
+/// The kernel has no room for one more: what is watched is counted by user (`max_user_watches`), so
+/// another program of this user can have used it up. That must not end the runs of others.
+fn is_scarcity(error: &io::Error) -> bool {
+    const SCARCE: [i32; 4] = [libc::ENOSPC, libc::EMFILE, libc::ENFILE, libc::ENOMEM];
+    error.raw_os_error().is_some_and(|errno| SCARCE.contains(&errno))
 }
 
 impl Shared {
@@ -291,5 +320,65 @@ impl Shared {
     fn fail(&self) {
         *self.expected.lock().unwrap_or_else(PoisonError::into_inner) = Expected::default();
         self.gone.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{LimitsInForce, Usage, Verdict};
+
+    fn limits() -> LimitsInForce {
+        LimitsInForce {
+            hard: true,
+            wall_ms: 1,
+            memory_bytes: None,
+            pids: None,
+            cpu_millicores: None,
+            disk_bytes: 1,
+            disk_inodes: 1,
+            open_files: 1,
+        }
+    }
+
+    fn ended() -> Ended {
+        Ended {
+            request: 7,
+            run_id: "r7".to_owned(),
+            verdict: Verdict::Cancelled,
+            exit_code: None,
+            signal: None,
+            usage: Usage::default(),
+            pids_refused: 0,
+            failed_step: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_run_whose_pipes_cannot_be_watched_fails_alone_and_is_ended() {
+        let (ours, theirs) = crate::sys::socket::pair().unwrap();
+        let client = SupervisorClient::start(ours).unwrap();
+        let (sender, answer) = oneshot::channel();
+        client.with_expected(|expected| expected.answers.insert(7, sender));
+        let started = Started { request: 7, run_id: "r7".to_owned(), limits: limits() };
+        let refusal = Refusal::SandboxFailed { message: "no room".to_owned() };
+        client.hand_over(started, Err(refusal.clone())).unwrap();
+        assert_eq!(answer.await.unwrap().unwrap_err(), refusal);
+        let said = tokio::task::spawn_blocking(move || {
+            (wire::receive::<ToSupervisor>(&theirs).unwrap().unwrap().0, theirs)
+        });
+        let (said, _theirs) = said.await.unwrap();
+        let why = CancelReason::Client;
+        assert_eq!(said, ToSupervisor::Cancel { run_id: "r7".to_owned(), why });
+        client.deliver(ToServer::Ended(Box::new(ended())), Vec::new()).unwrap();
+        assert!(!client.gone().is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn what_is_no_pipe_is_a_fault_of_the_supervisor_and_no_scarcity() {
+        let file = || OwnedFd::from(std::fs::File::open("/etc/passwd").unwrap());
+        let error = open([file(), file(), file()]).unwrap_err();
+        assert!(!is_scarcity(&error), "{error}");
+        assert!(is_scarcity(&io::Error::from_raw_os_error(libc::ENOSPC)));
     }
 }

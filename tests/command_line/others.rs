@@ -163,6 +163,33 @@ fn policy_check_takes_a_good_folder_and_names_what_is_wrong_in_a_bad_one() {
     assert!(!bare(&["policy", "check", unknown.to_str().expect("UTF-8")]).status.success());
 }
 
+/// Somebody else's file is quoted where it is wrong, and a terminal must not obey it.
+#[test]
+fn a_quoted_file_cannot_act_on_the_terminal_of_who_checks_it() {
+    const HOSTILE: &str = "x = \"\x1b]0;pwn\x07\x1b[2J\r\u{9b}6n\"\n";
+    let folder = directory("quoted");
+    fs::write(folder.join("limits.toml"), HOSTILE).expect("a file");
+    let (folder, file) = (folder.clone(), folder.join("limits.toml"));
+    let (folder, file) = (folder.to_str().expect("UTF-8"), file.to_str().expect("UTF-8"));
+    for arguments in [
+        &["policy", "check", folder][..],
+        &["policy", "explain", "--policy", folder],
+        &["config", "check", file],
+        &["config", "show", "--config", file],
+        &["doctor", "--config", file],
+        &["doctor", "--policy", folder],
+        &["run", "--config", file, "-c", "pass"],
+        &["serve", "--policy", folder, "--listen", "127.0.0.1:0"],
+    ] {
+        let finished = bare(arguments);
+        let said = finished.stdout() + &finished.stderr();
+        assert!(!finished.status.success(), "{arguments:?}: {said}");
+        assert!(said.contains("x = "), "{arguments:?} does not quote it: {said:?}");
+        let acts = |one: char| one.is_control() && one != '\n' && one != '\t';
+        assert!(!said.contains(acts) && !said.contains("pwn"), "{arguments:?}: {said:?}");
+    }
+}
+
 /// proves: always trust
 #[test]
 fn a_policy_that_others_may_write_is_refused() {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 
 use crate::support::aloud::not_tried;
 use crate::support::mcp;
@@ -115,6 +116,30 @@ fn every_mount_of_a_run_ignores_setuid_and_devices() {
         let device = point.starts_with("/dev/") && point != "/dev/shm";
         let mask = point.starts_with("/proc/");
         assert!(device || mask || options.contains(&"nodev"), "{mount}");
+    }
+}
+
+/// Locks on an inode are walked by whoever closes it, so a run that shared one could slow the host.
+///
+/// proves: mounts root.device *
+#[test]
+fn no_device_of_a_run_is_an_inode_of_the_host() {
+    let names = ["null", "zero", "full", "random", "urandom"];
+    let code = format!(
+        "import os\nfor name in {names:?}:\n  s = os.stat('/dev/' + name)\n  print(s.st_dev, s.st_ino, s.st_rdev, oct(s.st_mode))"
+    );
+    let seen = lines(&code);
+    assert_eq!(seen.len(), names.len(), "{seen:?}");
+    for (name, seen) in names.iter().zip(seen) {
+        let host = fs::metadata(format!("/dev/{name}")).expect("a device of the host");
+        let inode = format!("{} {} ", host.dev(), host.ino());
+        assert!(seen.ends_with(&format!(" {} 0o20666", host.rdev())), "/dev/{name}: {seen}");
+        if nix::unistd::geteuid().is_root() {
+            assert!(!seen.starts_with(&inode), "/dev/{name} is the host's own: {seen}");
+        } else {
+            not_tried("a run has device nodes of its own: a plain user can make none");
+            assert!(seen.starts_with(&inode), "/dev/{name}: {seen}, the host's: {inode}");
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::raw::{KeptAlive, header_lines, headers, json, post, post_to, request}
 use crate::support::http::{Connection, Response};
 use crate::support::mcp::{Call, Era};
 use crate::support::processes::{descendants, eventually};
-use crate::support::programs::{Build, finish, primcs};
+use crate::support::programs::{Build, finish, primcs, with_open_files};
 use crate::support::server::{Server, shared};
 
 fn get(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Response {
@@ -249,6 +249,51 @@ fn connections_beyond_the_most_wait_for_a_place() {
     next.set_read_timeout(Some(Duration::from_secs(10))).expect("read time-out");
     next.read_exact(&mut answer).expect("an answer once a place is free");
     assert_eq!(&answer, b"HTTP/1.1 200 OK");
+}
+
+/// Idle clients may take every place, never the descriptors that the runs of others need.
+#[test]
+fn idle_connections_leave_descriptors_for_every_run_whatever_the_limit() {
+    const RUNS: usize = 4;
+    let server = Server::with_open_files(256, &["--max-runs", &RUNS.to_string()]);
+    let mut callers: Vec<_> = (0..RUNS).map(|_| KeptAlive::open(server.address)).collect();
+    let list = request(Era::Modern, 1, "tools/list", json!({}));
+    for caller in &mut callers {
+        // It has its place before the others come.
+        assert!(caller.exchange(Era::Modern, &list).contains("run_code"));
+    }
+    // Beyond the descriptors there are, and not beyond what the kernel's backlog takes besides.
+    let idle: Vec<_> = (0..260)
+        .map(|_| {
+            let mut stream = TcpStream::connect(server.address).expect("connecting");
+            stream.write_all(b"POST /mcp HTTP/1.1\r\n").expect("sending");
+            stream
+        })
+        .collect();
+    for _ in 0..2 {
+        std::thread::scope(|scope| {
+            for caller in &mut callers {
+                scope.spawn(|| {
+                    let call = Call::new("import time\ntime.sleep(1)\nprint('ran')");
+                    let answer = caller.exchange(Era::Modern, &call.message(Era::Modern, 2));
+                    assert!(answer.contains("\"stdout\":\"ran\\n\""), "{answer}");
+                });
+            }
+        });
+    }
+    drop(idle);
+    assert!(!server.log().contains("cannot accept"), "{}", server.log());
+}
+
+#[test]
+fn a_limit_of_open_files_that_leaves_no_room_for_clients_refuses_the_start() {
+    let mut command = primcs(Build::Normal, "serve");
+    command.args(["--listen", "127.0.0.1:0", "--max-runs", "4"]);
+    let refused = finish(&mut with_open_files(91, &command), "");
+    assert!(!refused.status.success(), "{}", refused.stderr());
+    for word in ["91 open files are too few for 4 runs", "need 92", "LimitNOFILE"] {
+        assert!(refused.stderr().contains(word), "no {word:?} in {}", refused.stderr());
+    }
 }
 
 #[test]

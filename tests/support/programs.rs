@@ -151,6 +151,20 @@ fn forget_settings(command: &mut Command) {
     command.env_remove("JOURNAL_STREAM");
 }
 
+/// The same command under a hard limit of open files.
+pub(crate) fn with_open_files(most: u32, command: &Command) -> Command {
+    let mut limited = Command::new("/bin/sh");
+    limited.args(["-c", &format!("ulimit -n {most} && exec \"$@\""), "sh"]);
+    limited.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => limited.env(name, value),
+            None => limited.env_remove(name),
+        };
+    }
+    limited
+}
+
 /// A `primcs run` that is over.
 #[derive(Debug)]
 pub(crate) struct Finished {

@@ -4,7 +4,7 @@
 use std::env;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::process::{Child, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 
 use super::http::Connection;
 use super::processes::{Process, all, process, supervisor_of};
-use super::programs::{Build, primcs, start_guarded, weaken};
+use super::programs::{Build, primcs, start_guarded, weaken, with_open_files};
 
 /// The first start copies and hashes the interpreter and its libraries.
 const START: Duration = Duration::from_secs(120);
@@ -64,6 +64,13 @@ impl Server {
         Self::start_with(Build::Weakened, barriers, arguments)
     }
 
+    /// Starts one that may have this many files open, and no more.
+    pub(crate) fn with_open_files(most: u32, arguments: &[&str]) -> Self {
+        let mut command = primcs(Build::Normal, "serve");
+        command.args(["--listen", "127.0.0.1:0"]).args(arguments);
+        Self::follow(&with_open_files(most, &command))
+    }
+
     fn start_with(build: Build, barriers: &[&str], arguments: &[&str]) -> Self {
         let mut command = primcs(build, "serve");
         command.args(["--listen", "127.0.0.1:0"]).args(arguments);
@@ -71,7 +78,11 @@ impl Server {
             command.env("PRIMCS_WEAKEN", weaken(barriers));
         }
         command.env("XDG_CONFIG_HOME", SECRET);
-        let (mut guard, pid) = start_guarded(&command);
+        Self::follow(&command)
+    }
+
+    fn follow(command: &Command) -> Self {
+        let (mut guard, pid) = start_guarded(command);
         let log = Arc::new(Mutex::new(Vec::new()));
         let lines = BufReader::new(guard.stderr.take().expect("stderr is a pipe"));
         let found = follow(lines, Arc::clone(&log));
