@@ -9,7 +9,8 @@ use super::support::programs::checkout;
 use super::support::sources::{files, text};
 
 /// Calls in tests whose first argument is the list of barriers to take away.
-const REMOVERS: [&str; 4] = ["weakened", "only_this_stops_it", "with_and_without", "attempts"];
+const REMOVERS: [&str; 5] =
+    ["weakened", "weakened_with", "only_this_stops_it", "with_and_without", "attempts"];
 
 /// Texts of all Rust files below a directory of the checkout, as one.
 fn texts(directory: &str) -> String {
