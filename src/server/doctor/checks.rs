@@ -89,6 +89,6 @@ do, null unless failed or missing. `fix` is for this host; the tables below name
 start succeeded the fields of `/readyz` are there too.
 
 In a build with the feature `weaken`, which no release has, a start without a wall is refused like any other, \
-unless `start_gate` is among the barriers that `PRIMCS_WEAKEN` takes away; doctor and `/readyz` report all \
+unless a test takes the barrier `start_gate` away; doctor and `/readyz` report all \
 the same.
 ";
