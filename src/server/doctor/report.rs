@@ -142,8 +142,8 @@ fn conclusion(findings: &[Finding], outcome: &Outcome, verdict: Verdict) -> Stri
         Verdict::SoftLimits => {
             let missing = findings.iter().find(|finding| finding.id == "cgroup.limits");
             format!(
-                "Runs are confined here, but nothing limits their memory, processes and CPU: primcs \
-                 refuses to start unless told --allow-soft-limits.\nfix: {}\n",
+                "Runs are confined here, but nothing limits their memory, processes and CPU:\n\
+                 primcs refuses to start unless told --allow-soft-limits.\nfix: {}\n",
                 fix(missing)
             )
         }
