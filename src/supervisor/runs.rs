@@ -313,15 +313,16 @@ impl Run {
     /// Time is up.
     pub fn on_deadline(&mut self, host: &Host) -> Outcome {
         match self.state {
-            State::Asked(_) if self.control.is_none() => {
-                let step = "wait for init".to_owned();
-                self.end(Cause::StepFailed(StepFailure { step, errno: libc::ECONNRESET }))
-            }
             State::Asked(_) => {
-                // Nobody is served by one that hangs; who else waits for it will ask the next.
-                host.nursery().kill();
+                let errno = if self.control.is_none() {
+                    libc::ECONNRESET
+                } else {
+                    // Nobody is served by one that hangs; who else waits for it will ask the next.
+                    host.nursery().kill();
+                    libc::ETIMEDOUT
+                };
                 let step = "wait for init".to_owned();
-                self.end(Cause::StepFailed(StepFailure { step, errno: libc::ETIMEDOUT }))
+                self.end(Cause::StepFailed(StepFailure { step, errno }))
             }
             State::Running { .. } => self.end(Cause::Timeout),
             State::Dying => Outcome::Nothing,
