@@ -28,16 +28,18 @@ RUN apt-get update \
  && groupadd --system --gid 990 primcs \
  && useradd --system --uid 990 --gid 990 --no-log-init --no-create-home \
       --home-dir /var/lib/primcs --shell /usr/sbin/nologin primcs \
- && install -d -o primcs -g primcs -m 0700 /var/lib/primcs
+ && install -d -m 0755 /var/lib/primcs \
+ && install -d -o primcs -g primcs -m 0700 /var/lib/primcs/user
 # Neighbours, owned by root: the server starts the supervisor that lies beside it and no other.
 COPY --from=programs --chmod=0755 /primcs /primcs-supervisor /usr/libexec/primcs/
-COPY --chmod=0755 packaging/container/health /usr/libexec/primcs/health
+COPY --chmod=0755 packaging/container/health packaging/container/own-cgroup /usr/libexec/primcs/
 RUN ln -s ../libexec/primcs/primcs /usr/bin/primcs
 
 # By number, so that Kubernetes' runAsNonRoot can tell. The supervisor gets its rights from a user
 # namespace of its own, and the server has none.
 USER 990:990
-ENV PRIMCS_STATE_DIR=/var/lib/primcs
+# The private copy of a plain user; that of root lies in the volume itself.
+ENV XDG_STATE_HOME=/var/lib/primcs/user
 VOLUME /var/lib/primcs
 EXPOSE 9000
 # Ready means that a run was confined just now, not only that the port answers.
