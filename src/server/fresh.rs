@@ -23,9 +23,8 @@ const KEPT: [&str; 18] = [
     "XDG_RUNTIME_DIR",
     "PORT",
     "JOURNAL_STREAM",
-    // Which container this is; `doctor` names its engine's flags.
-    "container",
-    "KUBERNETES_SERVICE_HOST",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
     "TERM",
     "COLUMNS",
     "NO_COLOR",
