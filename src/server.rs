@@ -47,6 +47,7 @@ mod stdio;
 mod stopping;
 mod supervisor_client;
 mod terminal;
+mod token;
 mod tool;
 mod weaken;
 

@@ -120,6 +120,10 @@ const DEFAULT_FILE: &str = r#"# primcs.toml. A flag wins over PRIMCS_* in the en
 # Seconds for runs under way to end by themselves at SIGTERM; a second SIGTERM ends them at once.
 #drain_s = 30
 
+# File with a token (`openssl rand -hex 32`) that callers over HTTP must send as `Authorization: Bearer`.
+# The service reads /etc/primcs/token by itself.
+#token_file = "/etc/primcs/token"
+
 # URL under which clients reach the server; its host and origin are then answered.
 #public_url = "https://primcs.example.com/mcp"
 
