@@ -21,7 +21,7 @@ pub(crate) fn all(date: &str) -> io::Result<Vec<(String, Vec<u8>)>> {
     root.build();
     let mut commands = Vec::new();
     collect(&root, &mut commands);
-    let names: Vec<String> = commands.iter().map(|command| page_name(command)).collect();
+    let names: Vec<String> = commands.iter().map(page_name).collect();
     let mut pages = Vec::new();
     for command in commands {
         let name = page_name(&command);

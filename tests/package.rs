@@ -58,7 +58,7 @@ fn spellings(argument: &Arg) -> Vec<String> {
             .get_value_names()
             .unwrap_or_default()
             .iter()
-            .map(|name| name.to_string())
+            .map(ToString::to_string)
             .collect();
     }
     spelt
@@ -79,6 +79,13 @@ fn every_command_has_a_page_with_all_its_flags_and_what_they_mean() {
             let meaning =
                 argument.get_help().expect("every argument says what it does").to_string();
             assert!(page.contains(&meaning), "{name}(1) does not say: {meaning}");
+            if let Some(more) = command.get_after_long_help() {
+                let more = more.to_string();
+                let told = more.lines().filter_map(|line| line.trim_start().split_once("  "));
+                for part in told.flat_map(|(term, meaning)| [term, meaning.trim()]) {
+                    assert!(page.contains(part), "{name}(1) does not say: {part}");
+                }
+            }
             if let Some(variable) = argument.get_env() {
                 let variable = variable.to_string_lossy().into_owned();
                 assert!(page.contains(&variable), "{name}(1) does not name {variable}");
