@@ -55,7 +55,7 @@ use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use crate::settings::SettingsError;
 
@@ -78,6 +78,18 @@ enum Failure {
     Check(#[from] policy_check::CheckError),
     #[error("cannot write")]
     Write(#[source] io::Error),
+}
+
+/// The command line, for who writes manuals and completions of it.
+#[must_use]
+pub fn command_line() -> clap::Command {
+    Arguments::command()
+}
+
+/// What `primcs config default` prints.
+#[must_use]
+pub fn default_configuration() -> &'static str {
+    explain::DEFAULT_FILE
 }
 
 /// Does what the command line says; the exit status is for the shell.

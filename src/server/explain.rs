@@ -93,7 +93,7 @@ fn print(text: &str) -> Result<ExitCode, Failure> {
 }
 
 /// Every setting, commented out, with its default or an example.
-const DEFAULT_FILE: &str = r#"# primcs.toml. A flag wins over PRIMCS_* in the environment, that over this file.
+pub(super) const DEFAULT_FILE: &str = r#"# primcs.toml. A flag wins over PRIMCS_* in the environment, that over this file.
 # Unknown keys are errors. `primcs config check FILE` tries a file.
 
 # Where the private copy of the system is kept (root: /var/lib/primcs).
