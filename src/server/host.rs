@@ -107,7 +107,7 @@ impl Host {
         config: Option<&Path>,
         usual: Usual,
     ) -> Result<Self, HostError> {
-        Self::begin(flags, config, usual, |given| start::split(given, config))
+        Self::begin(flags, config, usual, |given| start::split(given, config, usual.wants_audit()))
     }
 
     /// Connects to a supervisor that is a service of its own, and gives up privilege.

@@ -14,6 +14,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, getrlimit};
 
 use super::arguments::Arguments;
+use super::audit::Audit;
 use super::base::{self, Base, BaseRequest, Reader};
 use super::host::Host;
 use super::identities::{self, READER, RunIds, SPAWNER};
@@ -40,6 +41,8 @@ pub struct Ready {
     pub welcome: Welcome,
     /// Ids of runs.
     pub ids: RunIds,
+    /// Has its first record.
+    pub audit: Audit,
     /// Parent cgroup of all runs.
     pub cgroup: String,
     /// Held while we live: our number, and the private copy.
@@ -114,7 +117,8 @@ pub fn ready(arguments: Vec<OsString>) -> Result<Ready, StartupError> {
         RunIds::of_instance(instance.number(), max_runs)
     };
     let cgroup = instance.cgroup_name();
-    Ok(Ready { host, welcome, ids, cgroup, held: (instance, base) })
+    let audit = Audit::open(arguments.audit, instance.number(), &host.policy().digest);
+    Ok(Ready { host, welcome, ids, audit, cgroup, held: (instance, base) })
 }
 
 /// Arguments win over the file; the server has already put flags over environment.
