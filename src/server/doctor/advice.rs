@@ -158,10 +158,10 @@ pub(super) fn for_cgroups(said: &str, facts: &Facts) -> String {
         }
     } else if said.contains("controller is mounted") {
         "mount that controller, as in `mount -t cgroup -o memory none /sys/fs/cgroup/memory`, or boot with cgroup v2"
-    } else if said.contains("was not given") && facts.rootless && facts.systemd {
-        DELEGATE_ALL
     } else if let Some(Err(next)) = &facts.scope {
         next
+    } else if said.contains("was not given") && said.contains("/user@") {
+        DELEGATE_ALL
     } else if facts.rootless && facts.user_manager {
         "systemd-run --user --scope -p Delegate=yes primcs serve"
     } else if facts.rootless && facts.systemd {
