@@ -40,6 +40,7 @@ mod readable;
 mod result;
 mod run;
 mod schema;
+mod scope;
 mod screen;
 mod self_confine;
 mod start;

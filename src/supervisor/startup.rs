@@ -52,7 +52,9 @@ pub struct Ready {
 /// Makes the host ready.
 pub fn ready(arguments: Vec<OsString>) -> Result<Ready, StartupError> {
     let arguments = Arguments::parse(arguments).map_err(StartupError::Arguments)?;
-    let rootless = !nix::unistd::geteuid().is_root();
+    // Within the namespaces of our own we would be called 0.
+    let user = Some(nix::unistd::geteuid()).filter(|user| !user.is_root());
+    let rootless = user.is_some();
     let settings = settings_in_force(&arguments)?;
     let policy = policy(settings.policy.as_deref())?;
     weaken::remove(&weaken::asked());
@@ -63,7 +65,7 @@ pub fn ready(arguments: Vec<OsString>) -> Result<Ready, StartupError> {
     }
     let base = prepare_base(&settings, &policy, &state, rootless)?;
     enter_own_namespaces(rootless)?;
-    let instance = Instance::take(rootless, &state)?;
+    let instance = Instance::take(user, &state)?;
     weaken::done("take instance number");
 
     let spawner = (!rootless).then_some(SPAWNER);
