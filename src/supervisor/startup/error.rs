@@ -54,7 +54,9 @@ pub enum StartupError {
     CoreLimit(#[source] Errno),
     #[error("a core dump of a run would start a handler as the host's root")]
     CorePattern,
-    #[error("memory of a run that crashes would go to a socket of the host (core_pattern)")]
+    #[error(
+        "core_pattern begins with @: the memory of a run that crashes would go to a socket of the host"
+    )]
     CoreSocket,
     #[error(transparent)]
     Overlap(#[from] Overlap),
@@ -157,7 +159,7 @@ impl StartupError {
             | Self::StateDir(error)
             | Self::Base(BaseError::State(error)) => error.next(),
             Self::TooManyRuns { most, .. } => {
-                format!("use --max-runs {most} or fewer, or lower memory.max in limits.toml")
+                format!("use --max-runs {most} or fewer")
             }
             Self::Instance(InstanceError::Lock { directory, .. }) => {
                 format!("let this user alone write to {}", directory.display())
