@@ -6,6 +6,7 @@
 mod advice;
 mod amount;
 mod checks;
+mod engine;
 mod facts;
 mod findings;
 mod reached;
@@ -43,7 +44,7 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<ExitCode, Failure> {
     let named = host.as_ref().ok().and_then(|host| host.settings.state_dir.clone());
     let usual = || settings::default_state_dir(before.is_root(), host::environment);
     let state_dir = named.or_else(|| arguments.host.state_dir.clone()).or_else(usual);
-    let facts = Facts::look(before, state_dir.as_deref());
+    let mut facts = Facts::look(before, state_dir.as_deref());
     let outcome = match host.and_then(Host::connect) {
         Ok(connected) => {
             let welcome = Box::new(connected.welcome.clone());
@@ -51,6 +52,8 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<ExitCode, Failure> {
                 let probe = health::ask(&assembled.runner.supervisor).await;
                 (probe, reached::limits(&assembled).await)
             })?;
+            // A supervisor that runs as a service has other rights than who asks it.
+            facts.rootless = welcome.rootless;
             Outcome::Started { welcome, probe, reached }
         }
         Err(HostError::Connect(ConnectError::Unable(unable))) => Outcome::Refused(*unable),
