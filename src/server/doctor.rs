@@ -59,7 +59,7 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<ExitCode, Failure> {
         Err(HostError::Connect(ConnectError::Unable(unable))) => Outcome::Refused(*unable),
         Err(error) => Outcome::Refused(before_the_supervisor(error)),
     };
-    show(arguments.json, &facts, &outcome)
+    show(arguments, &facts, &outcome)
 }
 
 /// Before privilege is given up: what only the process that was started knows.
@@ -74,12 +74,18 @@ pub(super) fn next(unable: &Unable) -> Option<String> {
     findings.into_iter().find(|finding| finding.status == Status::Failed)?.fix
 }
 
-fn show(as_json: bool, facts: &Facts, outcome: &Outcome) -> Result<ExitCode, Failure> {
+fn show(
+    arguments: &DoctorArguments,
+    facts: &Facts,
+    outcome: &Outcome,
+) -> Result<ExitCode, Failure> {
     let findings = findings::of(facts, outcome);
     let verdict = report::Verdict::of(&findings, outcome);
-    let text = if as_json {
+    let text = if arguments.json {
         let value: Value = report::json(&findings, outcome, verdict);
         format!("{value}\n")
+    } else if arguments.quiet {
+        report::short(&findings, outcome, verdict)
     } else {
         report::text(&findings, outcome, verdict)
     };

@@ -14,11 +14,17 @@ const NO_NEW_NAMESPACES: &str = "errno=56:1:0x7e020000";
 const NO_UNSHARE: &str = "errno=272:1";
 const NO_MOUNT: &str = "errno=165:1";
 const NO_MOUNT_NAMESPACE: &str = "errno=272:1:0x20000";
-/// AppArmor refuses mounts so.
+/// A profile of `AppArmor` refuses mounts so.
 const MOUNT_DENIED: &str = "errno=165:13";
 const NO_HOST_NAME: &str = "errno=170:1";
 const NO_CLONE3: &str = "errno=435:38";
 const NO_LANDLOCK: &str = "errno=444:38";
+
+/// What a Python of 3.8 would answer when it is asked what it is.
+const OLD_PYTHON: &str = r#"#!/bin/sh
+echo '{"real": "FOLDER/old", "version": "3.8.1", "minor": [3, 8], "implementation": "cpython",
+"base_prefix": "FOLDER", "stdlib": "FOLDER/lib", "platstdlib": "FOLDER/lib"}' | tr -d '\n'
+"#;
 
 #[test]
 fn where_nothing_is_missing_every_check_passes() {
@@ -206,9 +212,35 @@ fn a_kernel_without_landlock_is_weaker_and_still_serves() {
 
 #[test]
 fn a_missing_interpreter_is_named_whether_asked_for_or_looked_for() {
-    let asked = here(&["--python", "/no/such/python"]);
-    asked.fails_only_at("start.interpreter", &["--python"]);
-    assert!(asked.report["failure"].as_str().expect("text").contains("/no/such/python"));
+    let folder = folder("doctor-odd-pythons");
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("its mode");
+    let named = |name: &str| folder.join(name).to_str().expect("UTF-8").to_owned();
+    let program = |name: &str, mode: u32, text: &str| {
+        fs::write(folder.join(name), text).expect("a program");
+        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(mode)).expect("a mode");
+    };
+    let old = OLD_PYTHON.replace("FOLDER", folder.to_str().expect("UTF-8"));
+    program("closed", 0o644, "#!/bin/sh\n");
+    program("chatty", 0o755, "#!/bin/sh\necho hello\n");
+    program("failing", 0o755, "#!/bin/sh\nexit 3\n");
+    program("old", 0o755, &old);
+    std::os::unix::fs::symlink("/no/such/python", folder.join("dangling")).expect("a link");
+    for (name, seen) in [
+        ("/no/such/python", "No such file"),
+        (&named("dangling"), "No such file"),
+        (&named(""), "it is a folder; name the program in it"),
+        (&named("closed"), "nobody may execute it"),
+        ("/dev/null", "it is no program"),
+        (&named("chatty"), "does not answer like a Python"),
+        (&named("failing"), "exit status: 3"),
+        (&named("old"), "it is Python 3.8.1, and 3.10 or newer is needed"),
+    ] {
+        let found = here(&["--python", name]);
+        found.fails_only_at("start.interpreter", &["with --python, or name none"]);
+        let failure = found.report["failure"].as_str().expect("text");
+        assert!(failure.contains(name) && failure.contains(seen), "{failure}");
+    }
+    here(&["--python", "python3"]).fails_only_at("start.interpreter", &["name it from / on"]);
     if is_root() {
         let none = with(&["folder=/usr/bin:", "folder=/usr/local/bin:"], &[]);
         none.fails_only_at("start.interpreter", &["install Python 3.10 or newer"]);

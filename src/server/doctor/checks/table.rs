@@ -96,11 +96,7 @@ pub(in crate::server::doctor) const CHECKS: &[Check] = &[
         "as root each live run has a host id that nobody else has; a plain user's runs all have that user's id",
         "remove or move the range that overlaps",
     ),
-    check(
-        "start.interpreter",
-        "the Python that runs code",
-        "install Python 3.10 or newer, or name one with --python",
-    ),
+    check("start.interpreter", "the Python that runs code", "install Python 3.10 or newer"),
     check(
         "start.copy",
         "the private copy that runs see instead of the host's own files",
