@@ -44,6 +44,7 @@ mod screen;
 mod self_confine;
 mod start;
 mod stdio;
+mod stopping;
 mod supervisor_client;
 mod terminal;
 mod tool;
@@ -138,6 +139,10 @@ fn next(failure: &Failure) -> Option<String> {
     let Failure::Host(failure) = failure else { return None };
     match failure {
         HostError::Connect(supervisor_client::ConnectError::Unable(unable)) => doctor::next(unable),
+        HostError::Start(start::StartError::Join { .. }) => Some(
+            "systemctl start primcs-supervisor.socket; only root and the user primcs may connect"
+                .to_owned(),
+        ),
         HostError::Start(start::StartError::Supervisor(error))
         | HostError::Settings(SettingsError::Trust(error))
         | HostError::Policy(policy_files::PolicyFilesError::Trust(error)) => Some(error.next()),

@@ -70,6 +70,12 @@ pub(super) struct ServeArguments {
     /// Listen beyond loopback although everybody who reaches the port can then run code
     #[arg(long)]
     pub(super) allow_unauthenticated: bool,
+    /// Seconds for runs under way to end by themselves at SIGTERM [default: 30]
+    #[arg(long, value_name = "S")]
+    pub(super) drain_s: Option<u64>,
+    /// Socket of a supervisor that runs as a service; it has its settings from the file
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["state_dir", "python", "max_runs", "allow_soft_limits"])]
+    pub(super) supervisor: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -179,6 +185,7 @@ impl ServeArguments {
         Settings {
             listen: self.listen,
             allow_unauthenticated: self.allow_unauthenticated.then_some(true),
+            drain_s: self.drain_s,
             ..self.host.settings()
         }
     }

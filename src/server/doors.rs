@@ -5,11 +5,13 @@ use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit};
 use tokio_util::sync::CancellationToken;
 
-use crate::settings::{DEFAULT_LISTEN, Settings};
+use crate::notify::Notify;
+use crate::settings::{DEFAULT_DRAIN, DEFAULT_LISTEN, Settings};
 
 use super::Failure;
 use super::arguments::{HostArguments, ServeArguments};
@@ -22,6 +24,7 @@ use super::log::Usual;
 use super::mcp::{self, Door, McpServer};
 use super::principal::Principal;
 use super::stdio::{self, Streams};
+use super::stopping::{self, Stopping};
 
 /// Why a door stays shut.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +48,8 @@ pub(super) enum DoorError {
          --max-runs"
     )]
     Descriptors { allowed: u64, max_runs: u32, least: u64 },
+    #[error("cannot speak with the service manager (NOTIFY_SOCKET)")]
+    Notify(#[source] io::Error),
     #[error("the door failed")]
     Door(#[source] io::Error),
     #[error("the supervisor ended; without it nothing can run")]
@@ -52,19 +57,29 @@ pub(super) enum DoorError {
 }
 
 pub(super) fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
-    let host = Host::split(arguments.settings(), arguments.host.config.as_deref(), Usual::Events)?;
+    // The filter leaves no way to connect later.
+    let notify = Notify::connect(std::env::var_os).map_err(DoorError::Notify)?;
+    let (flags, config) = (arguments.settings(), arguments.host.config.as_deref());
+    let host = match &arguments.supervisor {
+        Some(supervisor) => Host::join(flags, config, supervisor)?,
+        None => Host::split(flags, config, Usual::Events)?,
+    };
     let listener = bind(&host.settings)?;
     let guard = guard(&host.settings, &listener)?;
     let connected = host.connect()?;
     let most = most_connections(connected.welcome.max_runs)?;
-    assemble::with_runtime(connected, |assembled| serve_http(assembled, listener, guard, most))?
+    let drain = Duration::from_secs(connected.settings.drain_s.unwrap_or(DEFAULT_DRAIN));
+    let door = (listener, guard, most);
+    assemble::with_runtime(connected, drain, |assembled| serve_http(assembled, door, notify))?
         .map_err(Failure::from)
 }
 
 pub(super) fn stdio(arguments: &HostArguments) -> Result<ExitCode, Failure> {
     let streams = Streams::take();
     let host = Host::split(arguments.settings(), arguments.config.as_deref(), Usual::Events)?;
-    assemble::with_runtime(host.connect()?, |assembled| serve_stdio(assembled, streams))?
+    // Its one client has gone, or wants it to.
+    let drain = Duration::ZERO;
+    assemble::with_runtime(host.connect()?, drain, |assembled| serve_stdio(assembled, streams))?
         .map_err(Failure::from)
 }
 
@@ -101,14 +116,13 @@ fn guard(settings: &Settings, listener: &TcpListener) -> Result<Guard, DoorError
 
 async fn serve_http(
     assembled: Assembled,
-    listener: TcpListener,
-    guard: Guard,
-    most_connections: usize,
+    (listener, guard, most_connections): (TcpListener, Guard, usize),
+    notify: Notify,
 ) -> Result<ExitCode, DoorError> {
     let address = listener.local_addr().map_err(DoorError::Door)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(DoorError::Door)?;
     let Assembled { settings, policy, runner, rules } = assembled;
-    let shutdown = runner.shutdown.clone();
+    let Stopping { draining, shutdown } = runner.stopping.clone();
     let supervisor = runner.supervisor.clone();
     let screen = first_screen::text(address, &settings, &runner.welcome);
     tracing::info!(
@@ -128,6 +142,8 @@ async fn serve_http(
     if std::env::var_os("JOURNAL_STREAM").is_none() {
         write!(io::stderr(), "{screen}").map_err(DoorError::Door)?;
     }
+    notify.say(&format!("READY=1\nSTATUS=MCP at http://{address}/mcp"));
+    tokio::spawn(stopping::show_life(notify, draining));
     let serving = door.serve(listener, shutdown.clone());
     unless_supervisor_leaves(&supervisor, &shutdown, serving).await?;
     Ok(ExitCode::SUCCESS)
@@ -135,7 +151,7 @@ async fn serve_http(
 
 async fn serve_stdio(assembled: Assembled, streams: Streams) -> Result<ExitCode, DoorError> {
     let Assembled { policy, runner, rules, .. } = assembled;
-    let shutdown = runner.shutdown.clone();
+    let shutdown = runner.stopping.shutdown.clone();
     let supervisor = runner.supervisor.clone();
     let most_text = whole(policy.limits.run.output.text_characters.value);
     let server = McpServer {

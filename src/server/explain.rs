@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::policy;
-use crate::settings::{self, DEFAULT_LISTEN, Origin, ResultSettings, Settings};
+use crate::settings::{self, DEFAULT_DRAIN, DEFAULT_LISTEN, Origin, ResultSettings, Settings};
 
 use super::Failure;
 use super::arguments::{ConfigCommand, PolicyCommand};
@@ -77,6 +77,7 @@ fn defaults(root: bool) -> Settings {
         allow_soft_limits: Some(false),
         listen: Some(DEFAULT_LISTEN),
         allow_unauthenticated: Some(false),
+        drain_s: Some(DEFAULT_DRAIN),
         allowed_hosts: Some(Vec::new()),
         allowed_origins: Some(Vec::new()),
         results: Some(ResultSettings {
@@ -115,6 +116,9 @@ const DEFAULT_FILE: &str = r#"# primcs.toml. A flag wins over PRIMCS_* in the en
 
 # Listen beyond loopback although everybody who reaches the port can run code.
 #allow_unauthenticated = false
+
+# Seconds for runs under way to end by themselves at SIGTERM; a second SIGTERM ends them at once.
+#drain_s = 30
 
 # URL under which clients reach the server; its host and origin are then answered.
 #public_url = "https://primcs.example.com/mcp"

@@ -33,7 +33,7 @@ pub(super) struct Connected {
     pub(super) welcome: Welcome,
     pub(super) socket: OwnedFd,
     /// Kept so that its end is collected.
-    pub(super) supervisor: Child,
+    pub(super) supervisor: Option<Child>,
 }
 
 /// Why the program cannot work.
@@ -107,10 +107,28 @@ impl Host {
         config: Option<&Path>,
         usual: Usual,
     ) -> Result<Self, HostError> {
+        Self::begin(flags, config, usual, |given| start::split(given, config))
+    }
+
+    /// Connects to a supervisor that is a service of its own, and gives up privilege.
+    pub(super) fn join(
+        flags: Settings,
+        config: Option<&Path>,
+        supervisor: &Path,
+    ) -> Result<Self, HostError> {
+        Self::begin(flags, config, Usual::Events, |_| start::join(supervisor))
+    }
+
+    fn begin(
+        flags: Settings,
+        config: Option<&Path>,
+        usual: Usual,
+        split: impl FnOnce(&Settings) -> Result<Split, StartError>,
+    ) -> Result<Self, HostError> {
         doctor::look_before();
         let given = flags.over(environment_settings()?).checked()?;
         let root = nix::unistd::geteuid().is_root();
-        let split = start::split(&given, config)?;
+        let split = split(&given)?;
         let settings = given.over(Settings::from_file(config, root, environment)?);
         log::start(settings.log.as_deref(), usual)?;
         Ok(Self { settings, split })

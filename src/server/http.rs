@@ -26,6 +26,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::wire::ProbeReport;
+
 use super::health::Health;
 use super::mcp::{Door, McpServer, Shared};
 use super::principal::Principal;
@@ -59,6 +61,8 @@ const MOST_HEAD_BYTES: usize = 32 * 1024;
 
 /// For answers under way when the server stops; the runs themselves end at once.
 const CLOSING: Duration = Duration::from_millis(900);
+
+const DRAINING: &str = "the server is stopping and takes no new calls";
 
 impl HttpDoor {
     pub(super) fn new(
@@ -153,7 +157,11 @@ impl HttpDoor {
             ("/mcp" | "/mcp/", _) => pages::only_post(),
             ("/healthz", &Method::GET) => pages::text(StatusCode::OK, "ok\n"),
             ("/readyz", &Method::GET) => {
-                let probe = self.health.probe().await;
+                let probe = if self.shared.runner.stopping.draining.is_cancelled() {
+                    ProbeReport::unfinished(DRAINING.to_owned())
+                } else {
+                    self.health.probe().await
+                };
                 pages::ready(&self.shared.runner.welcome, &probe)
             }
             ("/metrics", &Method::GET) => {

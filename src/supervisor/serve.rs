@@ -13,6 +13,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::admission::{self, Admitted};
 use super::base::Base;
+use super::door;
 use super::host::Host;
 use super::identities::RunIds;
 use super::instance::Instance;
@@ -23,9 +24,10 @@ use super::probe::{self, Probe};
 use super::runs::{Asker, Outcome, Run};
 use super::startup::Ready;
 use super::verdict::Cause;
+use crate::notify::Notify;
 use crate::sandbox::report::StepFailure;
 use crate::sandbox::weaken;
-use crate::sys::wait;
+use crate::sys::{descriptors, wait};
 use crate::wire::{
     self, CodecError, ProbeReport, Refusal, RunRequest, ToServer, ToSupervisor, Unable, Welcome,
 };
@@ -72,7 +74,10 @@ pub struct Serving {
     locks: locks::Watch,
     runs: Vec<Run>,
     outbox: Outbox,
+    /// The connection, or while nobody has connected the socket to take it from.
     server: OwnedFd,
+    is_waiting: bool,
+    notify: Notify,
     signals: SignalFd,
     random: File,
     greeted: bool,
@@ -90,21 +95,14 @@ enum Source {
 }
 
 /// Which signals are read instead of taken.
-#[must_use]
-pub fn handled_signals() -> SigSet {
-    let mut set = SigSet::empty();
-    for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
-        set.add(signal);
-    }
-    set
-}
+const SIGNALS: [Signal; 4] = [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
 
 impl Serving {
-    /// Ready to greet `server`.
-    pub fn new(ready: Ready, server: OwnedFd) -> io::Result<Self> {
-        let set = handled_signals();
+    /// Ready to greet `server`, or whoever comes to it first.
+    pub fn new(ready: Ready, server: OwnedFd, notify: Notify) -> io::Result<Self> {
+        let set: SigSet = SIGNALS.into_iter().collect();
         set.thread_block()?;
-        crate::sys::descriptors::set_nonblocking(&server)?;
+        descriptors::set_nonblocking(&server)?;
         let (instance, base) = ready.held;
         let check_every = ready.host.policy().limits.host.copy_check.value;
         Ok(Self {
@@ -117,7 +115,9 @@ impl Serving {
             locks: locks::Watch::default(),
             runs: Vec::new(),
             outbox: Outbox::default(),
+            is_waiting: door::listens(&server)?,
             server,
+            notify,
             signals: SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?,
             random: File::open("/dev/urandom")?,
             greeted: false,
@@ -128,7 +128,9 @@ impl Serving {
 
     /// Serves until the server leaves or this process is told to stop. All runs are gone then.
     pub fn until_the_end(mut self, cgroup: &str) -> Result<(), ServeError> {
+        self.notify.say("READY=1");
         let result = self.serve();
+        self.notify.say("STOPPING=1");
         self.stop_all();
         let cleared = self.host.clear_cgroups(cgroup);
         result?;
@@ -147,6 +149,7 @@ impl Serving {
                 }
             }
             let now = Instant::now();
+            self.notify.show_life(now);
             for index in 0..self.runs.len() {
                 if self.runs.get(index).and_then(Run::deadline).is_some_and(|due| due <= now) {
                     self.step(index, Run::on_deadline);
@@ -223,6 +226,7 @@ impl Serving {
             .chain(next_look)
             .chain(self.integrity.deadline())
             .chain(self.locks.next())
+            .chain(self.notify.next_sign_of_life())
             .min()
         else {
             return PollTimeout::NONE;
@@ -233,6 +237,13 @@ impl Serving {
     }
 
     fn on_server(&mut self) -> Result<(), ServeError> {
+        if self.is_waiting {
+            if let Some(server) = door::accept(&self.server)? {
+                descriptors::set_nonblocking(&server)?;
+                (self.server, self.is_waiting) = (server, false);
+            }
+            return Ok(());
+        }
         let message = match wire::receive::<ToSupervisor>(&self.server) {
             Ok(None) => {
                 self.stopping = true;
