@@ -16,7 +16,7 @@ BENCH_ROUNDS ?= 100
 FUZZ_SECONDS ?= 600
 TARGETS ?=
 
-.PHONY: bench fuzz help preflight release run programs clients test test-rootless check policy soak
+.PHONY: bench fuzz help package preflight release run programs clients test test-rootless check policy soak
 
 help: ## say what there is to make
 	@.ci/preflight
@@ -31,6 +31,9 @@ release: preflight ## build both programs into target/release
 	$(CARGO) build --locked --release --bin primcs
 # With umask 002, which is usual, they would be writable by a group, and primcs refuses to start such.
 	@chmod go-w "$(target)/release/primcs" "$(target)/release/primcs-supervisor"
+
+package: release ## make target/package/primcs_VERSION_ARCH.deb of the release programs
+	packaging/build "$(target)/release" "$(target)"
 
 run: release ## build, then serve MCP on http://127.0.0.1:9000/mcp
 	@exec "$(target)/release/primcs" serve $(ARGS)

@@ -40,6 +40,7 @@ mod readable;
 mod result;
 mod run;
 mod schema;
+mod scope;
 mod screen;
 mod self_confine;
 mod start;
@@ -47,6 +48,7 @@ mod stdio;
 mod stopping;
 mod supervisor_client;
 mod terminal;
+mod token;
 mod tool;
 mod weaken;
 
@@ -54,7 +56,7 @@ use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use crate::settings::SettingsError;
 
@@ -77,6 +79,18 @@ enum Failure {
     Check(#[from] policy_check::CheckError),
     #[error("cannot write")]
     Write(#[source] io::Error),
+}
+
+/// The command line, for who writes manuals and completions of it.
+#[must_use]
+pub fn command_line() -> clap::Command {
+    Arguments::command()
+}
+
+/// What `primcs config default` prints.
+#[must_use]
+pub fn default_configuration() -> &'static str {
+    explain::DEFAULT_FILE
 }
 
 /// Does what the command line says; the exit status is for the shell.

@@ -43,6 +43,8 @@ pub struct Settings {
     pub allow_unauthenticated: Option<bool>,
     /// How long runs under way may go on after SIGTERM, in seconds.
     pub drain_s: Option<u64>,
+    /// File with the token that callers over HTTP must send.
+    pub token_file: Option<PathBuf>,
     /// URL under which clients reach the server, when it is not the address listened on.
     pub public_url: Option<String>,
     /// Further `Host` values that are answered.
@@ -151,6 +153,7 @@ impl Settings {
             listen: self.listen.or(lower.listen),
             allow_unauthenticated: self.allow_unauthenticated.or(lower.allow_unauthenticated),
             drain_s: self.drain_s.or(lower.drain_s),
+            token_file: self.token_file.or(lower.token_file),
             public_url: self.public_url.or(lower.public_url),
             allowed_hosts: self.allowed_hosts.or(lower.allowed_hosts),
             allowed_origins: self.allowed_origins.or(lower.allowed_origins),

@@ -7,6 +7,7 @@
 
 pub mod admission;
 pub mod arguments;
+pub mod audit;
 pub mod base;
 pub mod door;
 pub mod host;

@@ -18,20 +18,22 @@ use super::arguments::{HostArguments, ServeArguments};
 use super::assemble::{self, Assembled, whole};
 use super::first_screen;
 use super::health::Health;
-use super::host::Host;
+use super::host::{self, Host};
 use super::http::{self, Guard, GuardError, HttpDoor};
 use super::log::Usual;
 use super::mcp::{self, Door, McpServer};
 use super::principal::Principal;
 use super::stdio::{self, Streams};
 use super::stopping::{self, Stopping};
+use super::token::{Token, TokenError};
 
 /// Why a door stays shut.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DoorError {
     #[error(
-        "{address} is reachable from other machines and there is no authentication, so anybody \
-         there could run code; listen on 127.0.0.1, or say --allow-unauthenticated"
+        "{address} is reachable from other machines and no token is set, so anybody there could run \
+         code; set one (token_file, /etc/primcs/token), listen on 127.0.0.1, or say \
+         --allow-unauthenticated"
     )]
     Open { address: SocketAddr },
     #[error("cannot listen on {address}; choose another one with --listen")]
@@ -42,6 +44,8 @@ pub(super) enum DoorError {
     },
     #[error(transparent)]
     Guard(#[from] GuardError),
+    #[error(transparent)]
+    Token(#[from] TokenError),
     #[error(
         "{allowed} open files are too few for {max_runs} runs and their clients, which need {least}; \
          raise the limit (LimitNOFILE=8192 in the unit, `ulimit -Hn 8192` in a shell) or lower \
@@ -64,8 +68,11 @@ pub(super) fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
         Some(supervisor) => Host::join(flags, config, supervisor)?,
         None => Host::split(flags, config, Usual::Events)?,
     };
-    let listener = bind(&host.settings)?;
-    let guard = guard(&host.settings, &listener)?;
+    let credentials = host::environment("CREDENTIALS_DIRECTORY");
+    let token =
+        Token::load(credentials, host.settings.token_file.as_deref()).map_err(DoorError::Token)?;
+    let listener = bind(&host.settings, token.is_some())?;
+    let guard = guard(&host.settings, &listener, token)?;
     let connected = host.connect()?;
     let most = most_connections(connected.welcome.max_runs)?;
     let drain = Duration::from_secs(connected.settings.drain_s.unwrap_or(DEFAULT_DRAIN));
@@ -92,10 +99,10 @@ fn most_connections(max_runs: u32) -> Result<usize, DoorError> {
 }
 
 /// Before the supervisor is awaited, so that a taken port is reported at once.
-fn bind(settings: &Settings) -> Result<TcpListener, DoorError> {
+fn bind(settings: &Settings, has_token: bool) -> Result<TcpListener, DoorError> {
     let address = settings.listen.unwrap_or(DEFAULT_LISTEN);
     let open = !address.ip().to_canonical().is_loopback();
-    if open && settings.allow_unauthenticated != Some(true) {
+    if open && !has_token && settings.allow_unauthenticated != Some(true) {
         return Err(DoorError::Open { address });
     }
     let listen = |source| DoorError::Listen { address, source };
@@ -104,13 +111,18 @@ fn bind(settings: &Settings) -> Result<TcpListener, DoorError> {
     Ok(listener)
 }
 
-fn guard(settings: &Settings, listener: &TcpListener) -> Result<Guard, DoorError> {
+fn guard(
+    settings: &Settings,
+    listener: &TcpListener,
+    token: Option<Token>,
+) -> Result<Guard, DoorError> {
     let address = listener.local_addr().map_err(DoorError::Door)?;
     Ok(Guard::new(
         address,
         settings.public_url.as_deref(),
         settings.allowed_hosts.as_deref().unwrap_or_default(),
         settings.allowed_origins.as_deref().unwrap_or_default(),
+        token,
     )?)
 }
 
@@ -124,7 +136,7 @@ async fn serve_http(
     let Assembled { settings, policy, runner, rules } = assembled;
     let Stopping { draining, shutdown } = runner.stopping.clone();
     let supervisor = runner.supervisor.clone();
-    let screen = first_screen::text(address, &settings, &runner.welcome);
+    let screen = first_screen::text(address, &settings, &runner.welcome, guard.has_token());
     tracing::info!(
         %address,
         policy = runner.welcome.policy_digest,

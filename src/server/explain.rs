@@ -93,7 +93,7 @@ fn print(text: &str) -> Result<ExitCode, Failure> {
 }
 
 /// Every setting, commented out, with its default or an example.
-const DEFAULT_FILE: &str = r#"# primcs.toml. A flag wins over PRIMCS_* in the environment, that over this file.
+pub(super) const DEFAULT_FILE: &str = r#"# primcs.toml. A flag wins over PRIMCS_* in the environment, that over this file.
 # Unknown keys are errors. `primcs config check FILE` tries a file.
 
 # Where the private copy of the system is kept (root: /var/lib/primcs).
@@ -119,6 +119,10 @@ const DEFAULT_FILE: &str = r#"# primcs.toml. A flag wins over PRIMCS_* in the en
 
 # Seconds for runs under way to end by themselves at SIGTERM; a second SIGTERM ends them at once.
 #drain_s = 30
+
+# File with a token (`openssl rand -hex 32`) that callers over HTTP must send as `Authorization: Bearer`.
+# The service reads /etc/primcs/token by itself.
+#token_file = "/etc/primcs/token"
 
 # URL under which clients reach the server; its host and origin are then answered.
 #public_url = "https://primcs.example.com/mcp"

@@ -15,6 +15,7 @@ use crate::wire::Welcome;
 use super::doctor;
 use super::log::{self, LogError, Usual};
 use super::policy_files::{self, PolicyFilesError};
+use super::scope;
 use super::start::{self, Split, StartError};
 use super::supervisor_client::{self, ConnectError};
 
@@ -107,7 +108,11 @@ impl Host {
         config: Option<&Path>,
         usual: Usual,
     ) -> Result<Self, HostError> {
-        Self::begin(flags, config, usual, |given| start::split(given, config))
+        Self::begin(flags, config, usual, |given| {
+            // The supervisor is born in it.
+            scope::take();
+            start::split(given, config, usual.wants_audit())
+        })
     }
 
     /// Connects to a supervisor that is a service of its own, and gives up privilege.
@@ -138,11 +143,29 @@ impl Host {
     pub(super) fn connect(self) -> Result<Connected, HostError> {
         let Split { socket, supervisor } = self.split;
         let policy = policy_files::load(self.settings.policy.as_deref())?;
-        let welcome = supervisor_client::connect(&socket, &policy.digest)?;
+        let mut welcome =
+            supervisor_client::connect(&socket, &policy.digest).map_err(with_refusal)?;
+        if let (Some(why), Some(refusal)) = (&mut welcome.no_cgroups, scope::refusal()) {
+            *why = format!("{why}; {refusal}");
+        }
+        if let Some(Ok(name)) = scope::asked() {
+            tracing::info!(scope = name, "systemd has made a scope for this start");
+        }
         for note in &welcome.notes {
             tracing::info!(note, "about this host");
         }
         Ok(Connected { settings: self.settings, policy, welcome, socket, supervisor })
+    }
+}
+
+/// What the supervisor misses is what systemd did not give us.
+fn with_refusal(error: ConnectError) -> ConnectError {
+    match (error, scope::refusal()) {
+        (ConnectError::Unable(mut unable), Some(refusal)) if unable.check == "cgroup.limits" => {
+            unable.problem = format!("{}; {refusal}", unable.problem);
+            ConnectError::Unable(unable)
+        }
+        (error, _) => error,
     }
 }
 

@@ -30,7 +30,6 @@ use crate::wire::ProbeReport;
 
 use super::health::Health;
 use super::mcp::{Door, McpServer, Shared};
-use super::principal::Principal;
 
 pub(super) use guard::{Guard, GuardError};
 use patience::Patient;
@@ -181,12 +180,16 @@ impl HttpDoor {
 
     async fn mcp(&self, request: Request<Incoming>) -> Response<Body> {
         let (mut parts, body) = request.into_parts();
+        let principal = match self.guard.admit(&parts.headers) {
+            Ok(principal) => principal,
+            Err(turned) => return pages::turned_away(turned),
+        };
         guard::strip_credentials(&mut parts.headers);
         let body = match read_body(body, self.most_body).await {
             Ok(body) => body,
             Err(refusal) => return refusal,
         };
-        parts.extensions.insert(Principal::local());
+        parts.extensions.insert(principal);
         let mcp = self.mcp.clone();
         let request = Request::from_parts(parts, Full::new(body));
         let pending = Box::pin(async move { mcp.handle(request).await.map(Body::new) });

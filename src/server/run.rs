@@ -89,7 +89,7 @@ impl Runner {
         result.hints.splice(0..0, hints);
         self.metrics.finished(result.status, result.run_id.is_some().then(|| began.elapsed()));
         tracing::info!(
-            run = result.run_id.as_deref().unwrap_or("-"),
+            run_id = result.run_id.as_deref().unwrap_or("-"),
             principal = principal.name(),
             status = result.status.name(),
             code = result.error.as_ref().map(|error| error.code),

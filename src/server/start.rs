@@ -20,6 +20,7 @@ use nix::unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid};
 use crate::settings::Settings;
 use crate::sys;
 use crate::trusted::{self, TrustError};
+use crate::wire::journal;
 
 use super::weaken;
 
@@ -69,12 +70,16 @@ const FALLBACK_ID: u32 = 2_000_000_000;
 const MOST_DESCRIPTORS: u64 = 8192;
 
 /// Variables that the supervisor may see; nothing else of our environment reaches it.
-const PASSED_ON: [&str; 5] =
-    ["PATH", "HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"];
+const PASSED_ON: [&str; 6] =
+    ["PATH", "HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", journal::STREAM];
 
 /// Starts the supervisor with `settings` (flags and environment, no file) and drops to an
-/// unprivileged id of our own when we are root.
-pub(super) fn split(settings: &Settings, config: Option<&Path>) -> Result<Split, StartError> {
+/// unprivileged id of our own when we are root. With `audit` it writes a record for each run.
+pub(super) fn split(
+    settings: &Settings,
+    config: Option<&Path>,
+    audit: bool,
+) -> Result<Split, StartError> {
     let (ours, theirs) = sys::socket::pair()
         .map_err(|source| StartError::Drop { step: "make a socket pair", source })?;
     let (path, executable) = open_supervisor()?;
@@ -84,6 +89,7 @@ pub(super) fn split(settings: &Settings, config: Option<&Path>) -> Result<Split,
         // A terminal's Ctrl-C is for us; the supervisor learns of our end by the socket.
         .process_group(0)
         .args(supervisor_arguments(settings, config))
+        .args(audit.then_some("--audit"))
         .env_clear()
         .envs(passed_environment())
         .stdin(Stdio::from(theirs))

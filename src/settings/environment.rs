@@ -34,6 +34,7 @@ impl Settings {
             listen: listen.or(port.map(|port| SocketAddr::new(DEFAULT_LISTEN.ip(), port))),
             allow_unauthenticated: parsed(&get, "PRIMCS_ALLOW_UNAUTHENTICATED", "true or false")?,
             drain_s: parsed(&get, "PRIMCS_DRAIN", "whole seconds")?,
+            token_file: path("PRIMCS_TOKEN_FILE"),
             public_url: parsed(&get, "PRIMCS_PUBLIC_URL", "a URL")?,
             allowed_hosts: list(&get, "PRIMCS_ALLOWED_HOSTS")?,
             allowed_origins: list(&get, "PRIMCS_ALLOWED_ORIGINS")?,

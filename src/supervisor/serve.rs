@@ -12,6 +12,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::admission::{self, Admitted};
+use super::audit::Audit;
 use super::base::Base;
 use super::door;
 use super::host::Host;
@@ -66,6 +67,7 @@ pub struct Serving {
     host: Host,
     welcome: Welcome,
     ids: RunIds,
+    audit: Audit,
     /// Our number; given up only after the last run.
     _instance: Instance,
     /// The private copy; likewise.
@@ -109,6 +111,7 @@ impl Serving {
             host: ready.host,
             welcome: ready.welcome,
             ids: ready.ids,
+            audit: ready.audit,
             _instance: instance,
             base,
             integrity: Integrity::checked_now(check_every),
@@ -158,6 +161,7 @@ impl Serving {
             }
             self.watch_locks(now);
             self.integrity.attend(&self.base)?;
+            self.audit.attend();
             self.clear_away(&[]);
             // Only when its place is free again, so that whoever is greeted finds all of them.
             if !self.runs.iter().any(|run| run.asker == Asker::Probe)
@@ -227,6 +231,7 @@ impl Serving {
             .chain(self.integrity.deadline())
             .chain(self.locks.next())
             .chain(self.notify.next_sign_of_life())
+            .chain(self.audit.next())
             .min()
         else {
             return PollTimeout::NONE;
@@ -309,7 +314,10 @@ impl Serving {
             Ok(admitted) => self.start(asker, &admitted).err(),
         };
         if let Some(refusal) = refusal {
+            self.audit.refused(request, &refusal);
             self.outbox.push(ToServer::Refused { request: number, refusal }, vec![]);
+        } else if let Some(run) = self.runs.last() {
+            self.audit.begun(request, run);
         }
         Ok(())
     }
@@ -319,6 +327,7 @@ impl Serving {
         if self.integrity.is_damaged() {
             return Err(failed(DAMAGED.to_owned()));
         }
+        self.audit.admit()?;
         let id = self.new_run_id().map_err(|error| failed(error.to_string()))?;
         let host_id = self.ids.take().ok_or(Refusal::Busy)?;
         match Run::ask(&self.host, id, asker, admitted.code, admitted.wall, host_id) {
@@ -383,11 +392,11 @@ impl Serving {
                 self.outbox.push(ToServer::Started(started), pipes);
             }
             (Outcome::Ended(ended), Asker::Server(_)) => {
-                log_failed_step(&ended);
+                self.audit.ended(&ended, true);
                 self.outbox.push(ToServer::Ended(ended), vec![]);
             }
             (Outcome::NeverStarted(ended), Asker::Server(request)) => {
-                log_failed_step(&ended);
+                self.audit.ended(&ended, false);
                 let step = ended.failed_step.map(|failed| failed.step);
                 let message = step.unwrap_or_else(|| "it died before it said hello".to_owned());
                 let refusal = Refusal::SandboxFailed { message };
@@ -479,18 +488,12 @@ impl Serving {
             self.clear_away(&[]);
             std::thread::sleep(Duration::from_millis(1));
         }
+        self.audit.close();
     }
 
     fn new_run_id(&mut self) -> io::Result<String> {
         let mut bytes = [0u8; 8];
         self.random.read_exact(&mut bytes)?;
         Ok(format!("{:016x}", u64::from_be_bytes(bytes)))
-    }
-}
-
-fn log_failed_step(ended: &wire::Ended) {
-    if let Some(step) = &ended.failed_step {
-        let error = io::Error::from_raw_os_error(step.errno);
-        super::log(format_args!("run {}: {}: {error}", ended.run_id, step.step));
     }
 }

@@ -158,6 +158,10 @@ pub(super) fn for_cgroups(said: &str, facts: &Facts) -> String {
         }
     } else if said.contains("controller is mounted") {
         "mount that controller, as in `mount -t cgroup -o memory none /sys/fs/cgroup/memory`, or boot with cgroup v2"
+    } else if let Some(Err(next)) = &facts.scope {
+        next
+    } else if said.contains("was not given") && said.contains("/user@") {
+        DELEGATE_ALL
     } else if facts.rootless && facts.user_manager {
         "systemd-run --user --scope -p Delegate=yes primcs serve"
     } else if facts.rootless && facts.systemd {
@@ -173,6 +177,9 @@ pub(super) fn for_cgroups(said: &str, facts: &Facts) -> String {
     };
     format!("{fix}; or accept runs without hard limits with --allow-soft-limits")
 }
+
+/// systemd before 252 hands no cpu on to user managers.
+const DELEGATE_ALL: &str = "as root: mkdir -p /etc/systemd/system/user@.service.d && printf '[Service]\\nDelegate=cpu memory pids\\n' > /etc/systemd/system/user@.service.d/delegate.conf && systemctl daemon-reload; then log out of all sessions and in again (with linger: systemctl restart user@UID.service)";
 
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,1 @@
+//! A journal that takes nothing, one that takes all, and values that would be more than values.
