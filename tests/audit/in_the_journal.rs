@@ -76,12 +76,12 @@ fn without_a_journal_no_run_starts_and_no_record_is_lost() {
     journal.listen();
     let record = journal.record("run");
     assert_eq!(
-        (&record["PRIMCS_RUN_ID"], &record["PRIMCS_VERDICT"][..]),
+        (&record["PRIMCS_RUN_ID"], record["PRIMCS_VERDICT"].as_str()),
         (&started.run_id, "cancelled")
     );
     assert_eq!(fake.verdict("print(1)"), Verdict::Ok);
     let record = journal.record("run");
-    assert_eq!((&record["PRIMCS_VERDICT"][..], &record["PRIMCS_UNRECORDED"][..]), ("ok", "3"));
+    assert_eq!((record["PRIMCS_VERDICT"].as_str(), record["PRIMCS_UNRECORDED"].as_str()), ("ok", "3"));
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn a_journal_that_does_not_read_holds_nothing_up_and_in_the_end_has_each_run_onc
     let mut ids = std::collections::BTreeSet::new();
     loop {
         let record = journal.next();
-        match &record["PRIMCS_AUDIT"][..] {
+        match record["PRIMCS_AUDIT"].as_str() {
             "run" => assert!(ids.insert(record["PRIMCS_RUN_ID"].clone()), "twice"),
             "closed" => break,
             _ => {}
