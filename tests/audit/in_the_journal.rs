@@ -81,7 +81,10 @@ fn without_a_journal_no_run_starts_and_no_record_is_lost() {
     );
     assert_eq!(fake.verdict("print(1)"), Verdict::Ok);
     let record = journal.record("run");
-    assert_eq!((record["PRIMCS_VERDICT"].as_str(), record["PRIMCS_UNRECORDED"].as_str()), ("ok", "3"));
+    assert_eq!(
+        (record["PRIMCS_VERDICT"].as_str(), record["PRIMCS_UNRECORDED"].as_str()),
+        ("ok", "3")
+    );
 }
 
 #[test]
