@@ -17,9 +17,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use super::runs::Run;
 use crate::policy::hex;
-use crate::wire::{Ended, FailedStep, Refusal, RunRequest};
+use crate::wire::{Ended, FailedStep, LimitsInForce, Refusal, RunRequest};
 use sink::Sink;
 
 /// How soon a record that could not be written is tried again, and how often at the end.
@@ -87,11 +86,17 @@ impl Audit {
     }
 
     /// A run was asked for, and is being made.
-    pub fn begun(&mut self, request: &RunRequest, run: &Run) {
+    pub fn begun(
+        &mut self,
+        request: &RunRequest,
+        run_id: &str,
+        host_uid: u32,
+        limits: &LimitsInForce,
+    ) {
         let mut record = Record::of(request);
-        record.add("host_uid", &run.host_id());
-        record.add("limits", &run.limits);
-        self.begun.insert(run.id.clone(), record);
+        record.add("host_uid", &host_uid);
+        record.add("limits", limits);
+        self.begun.insert(run_id.to_owned(), record);
     }
 
     /// A run was asked for, and will not be. One that finds no place is asked for again.

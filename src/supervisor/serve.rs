@@ -317,7 +317,7 @@ impl Serving {
             self.audit.refused(request, &refusal);
             self.outbox.push(ToServer::Refused { request: number, refusal }, vec![]);
         } else if let Some(run) = self.runs.last() {
-            self.audit.begun(request, run);
+            self.audit.begun(request, &run.id, run.host_id(), &run.limits);
         }
         Ok(())
     }

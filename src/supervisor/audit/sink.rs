@@ -68,7 +68,7 @@ fn entry(record: &Map<String, Value>) -> Entry {
     let mut entry = Entry::default();
     // What a caller has chosen comes last, so that it can pose as nothing else.
     let (event, run, verdict, who) = (of("audit"), of("run_id"), of("verdict"), of("principal"));
-    entry.add("MESSAGE", &format!("audit: {event} {run} {verdict} {who}"));
+    entry.add("MESSAGE", format!("audit: {event} {run} {verdict} {who}").trim_end());
     entry.add("MESSAGE_ID", MESSAGE_ID);
     // Not `info`: a journal may be set to store nothing below `notice`.
     entry.add("PRIORITY", if verdict == "sandbox_failed" { "4" } else { "5" });
