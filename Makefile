@@ -67,8 +67,9 @@ rootless:
 check: ## exactly what CI runs
 	@.ci/run
 
-policy: preflight ## check policy/, write policy/proofs.txt and docs/policy.md anew
+policy: preflight ## check policy/, write what is made from it anew: proofs.txt, docs/policy.md, the profile for engines
 	PRIMCS_WRITE_PROOFS=1 $(CARGO) test --locked --quiet --test policy the_committed_table
+	PRIMCS_WRITE_PROFILE=1 $(CARGO) test --locked --quiet --test container
 	$(CARGO) run --locked --quiet --bin primcs -- policy check policy
 	$(CARGO) run --locked --quiet --bin primcs -- policy explain >docs/policy.md
 

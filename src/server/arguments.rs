@@ -137,8 +137,11 @@ pub(super) struct DoctorArguments {
     #[arg(long)]
     pub(super) checks: bool,
     /// For programs
-    #[arg(long)]
+    #[arg(long, conflicts_with = "quiet")]
     pub(super) json: bool,
+    /// Only what is not as it should be, and the conclusion: for units and containers
+    #[arg(long)]
+    pub(super) quiet: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -145,8 +145,9 @@ fn policy(folder: Option<&Path>) -> Result<Policy, StartupError> {
 }
 
 /// With a hard limit of 0 the kernel starts a piped core handler as the host's root for every crash
-/// in a run, and a limit that is 0 cannot become 1 again. To a socket (`@`, Linux 6.16) it sends the
-/// memory of what crashed whatever the limit.
+/// in a run, and a limit that is 0 cannot become 1 again. Where the pattern begins with `@`, Linux 6.16
+/// and newer send the memory of what crashed to that socket whatever the limit; older ones write a
+/// file of that name, which is refused all the same, as such a host waits for a newer kernel.
 fn refuse_core_handler() -> Result<(), StartupError> {
     let pattern = read_proc("/proc/sys/kernel/core_pattern")?;
     let (_, hard) = getrlimit(Resource::RLIMIT_CORE).map_err(StartupError::CoreLimit)?;
