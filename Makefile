@@ -16,7 +16,7 @@ BENCH_ROUNDS ?= 100
 FUZZ_SECONDS ?= 600
 TARGETS ?=
 
-.PHONY: bench fuzz help preflight release run programs clients test test-rootless check policy soak
+.PHONY: bench fuzz help package preflight release run programs clients test test-rootless check policy soak vm vm-full
 
 help: ## say what there is to make
 	@.ci/preflight
@@ -31,6 +31,9 @@ release: preflight ## build both programs into target/release
 	$(CARGO) build --locked --release --bin primcs
 # With umask 002, which is usual, they would be writable by a group, and primcs refuses to start such.
 	@chmod go-w "$(target)/release/primcs" "$(target)/release/primcs-supervisor"
+
+package: release ## make target/package/primcs_VERSION_ARCH.deb of the release programs
+	packaging/build "$(target)/release" "$(target)"
 
 run: release ## build, then serve MCP on http://127.0.0.1:9000/mcp
 	@exec "$(target)/release/primcs" serve $(ARGS)
@@ -85,6 +88,13 @@ soak: programs ## 20,000 runs (RUNS=) and 500 kills (MOMENTS= of each kind), whi
 	  PRIMCS_TEST_SOAK="$(abspath $(target))/soak" $(CARGO) test --locked --test soak
 	python3 tests/soak/graph.py "$(target)/soak/soak.csv" "$(target)/soak/soak.svg"
 	@echo "soak: what was counted is in $(target)/soak/soak.csv and soak.svg"
+
+# tests/vm/README.md says what is in there. Cold it takes some minutes and downloads a small Debian.
+vm: package ## install the package in a machine with systemd and cgroup v2, and try it there
+	tests/vm/run stock "$(target)/package" "$(target)/vm"
+
+vm-full: vm programs ## the same with the kernel of the backports, and the other tests in there too
+	tests/vm/run newer "$(target)/package" "$(target)/vm-full" "$(programs)" "$(weakened)"
 
 fuzz: preflight ## send each target of fuzz/ what it has not seen, FUZZ_SECONDS each
 	.ci/fuzz $(FUZZ_SECONDS) $(TARGETS)

@@ -10,3 +10,4 @@ pub mod securebits;
 pub mod signals;
 pub mod socket;
 pub mod wait;
+pub mod xattr;

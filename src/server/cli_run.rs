@@ -59,8 +59,9 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let ready = began.elapsed();
     let style = Style { json: arguments.json, raw: arguments.raw };
     let timeout = arguments.timeout;
-    let shown =
-        assemble::with_runtime(connected, |assembled| one_run(assembled, code, timeout, style))??;
+    let shown = assemble::with_runtime(connected, Duration::ZERO, |assembled| {
+        one_run(assembled, code, timeout, style)
+    })??;
     if arguments.timings {
         let said = say_timings(ready, began.elapsed(), &shown.result);
         unless_reader_left(said).map_err(RunError::Write)?;
@@ -138,8 +139,10 @@ async fn one_run(
     if let Some(seconds) = timeout {
         fields.insert("timeout_s".to_owned(), seconds.into());
     }
-    let call = tool::parse(&fields, &rules)
-        .map_err(|error| RunError::Refused { message: error.message, next: error.next })?;
+    let call = tool::parse(&fields, &rules).map_err(|error| RunError::Refused {
+        message: in_flags(&error.message),
+        next: in_flags(&error.next),
+    })?;
     let live = if style.json { LiveOutput::unwatched() } else { LiveOutput::watched() };
     // Its own: a signal to us ends the run as a shutdown, which is no caller that cancels.
     let unwanted = CancellationToken::new();
@@ -178,14 +181,20 @@ fn say_verdict(result: &RunResult) -> io::Result<()> {
         writeln!(stderr, "primcs: result: {value}")?;
     }
     if let Some(error) = &result.error {
-        writeln!(stderr, "primcs: {}: {}. {}", result.status.name(), error.message, error.next)?;
+        let next = in_flags(&error.next);
+        writeln!(stderr, "primcs: {}: {}. {next}", result.status.name(), error.message)?;
     }
     for hint in result.hints.iter().filter(|hint| hint.kind != "no_output") {
-        let suggestion = hint.suggestion.as_deref().unwrap_or_default();
-        let line = format!("primcs: {}. {suggestion}", hint.message);
+        let suggestion = in_flags(hint.suggestion.as_deref().unwrap_or_default());
+        let line = format!("primcs: {}. {suggestion}", in_flags(&hint.message));
         writeln!(stderr, "{}", line.trim_end())?;
     }
     Ok(())
+}
+
+/// Hints name the arguments of a call; whoever typed a command knows its flags.
+fn in_flags(said: &str) -> String {
+    said.replace("timeout_s", "--timeout")
 }
 
 fn say_timings(ready: Duration, total: Duration, result: &RunResult) -> io::Result<()> {

@@ -6,12 +6,14 @@
 mod advice;
 mod amount;
 mod checks;
+mod engine;
 mod facts;
 mod findings;
 mod reached;
 mod report;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -43,20 +45,23 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<ExitCode, Failure> {
     let named = host.as_ref().ok().and_then(|host| host.settings.state_dir.clone());
     let usual = || settings::default_state_dir(before.is_root(), host::environment);
     let state_dir = named.or_else(|| arguments.host.state_dir.clone()).or_else(usual);
-    let facts = Facts::look(before, state_dir.as_deref());
+    let mut facts = Facts::look(before, state_dir.as_deref());
     let outcome = match host.and_then(Host::connect) {
         Ok(connected) => {
             let welcome = Box::new(connected.welcome.clone());
-            let (probe, reached) = assemble::with_runtime(connected, |assembled| async move {
-                let probe = health::ask(&assembled.runner.supervisor).await;
-                (probe, reached::limits(&assembled).await)
-            })?;
+            let (probe, reached) =
+                assemble::with_runtime(connected, Duration::ZERO, |assembled| async move {
+                    let probe = health::ask(&assembled.runner.supervisor).await;
+                    (probe, reached::limits(&assembled).await)
+                })?;
+            // A supervisor that runs as a service has other rights than who asks it.
+            facts.rootless = welcome.rootless;
             Outcome::Started { welcome, probe, reached }
         }
         Err(HostError::Connect(ConnectError::Unable(unable))) => Outcome::Refused(*unable),
         Err(error) => Outcome::Refused(before_the_supervisor(error)),
     };
-    show(arguments.json, &facts, &outcome)
+    show(arguments, &facts, &outcome)
 }
 
 /// Before privilege is given up: what only the process that was started knows.
@@ -71,12 +76,18 @@ pub(super) fn next(unable: &Unable) -> Option<String> {
     findings.into_iter().find(|finding| finding.status == Status::Failed)?.fix
 }
 
-fn show(as_json: bool, facts: &Facts, outcome: &Outcome) -> Result<ExitCode, Failure> {
+fn show(
+    arguments: &DoctorArguments,
+    facts: &Facts,
+    outcome: &Outcome,
+) -> Result<ExitCode, Failure> {
     let findings = findings::of(facts, outcome);
     let verdict = report::Verdict::of(&findings, outcome);
-    let text = if as_json {
+    let text = if arguments.json {
         let value: Value = report::json(&findings, outcome, verdict);
         format!("{value}\n")
+    } else if arguments.quiet {
+        report::short(&findings, outcome, verdict)
     } else {
         report::text(&findings, outcome, verdict)
     };

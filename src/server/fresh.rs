@@ -15,7 +15,7 @@ use nix::sys::prctl;
 use crate::sys::descriptors;
 
 /// What is read by us, by what we link (terminal width and colours), or by the supervisor.
-const KEPT: [&str; 18] = [
+const KEPT: [&str; 21] = [
     "PATH",
     "HOME",
     "XDG_CONFIG_HOME",
@@ -24,6 +24,7 @@ const KEPT: [&str; 18] = [
     "PORT",
     "JOURNAL_STREAM",
     "NOTIFY_SOCKET",
+    "CREDENTIALS_DIRECTORY",
     "WATCHDOG_USEC",
     "TERM",
     "COLUMNS",
@@ -34,6 +35,9 @@ const KEPT: [&str; 18] = [
     "LC_ALL",
     "TZ",
     "RUST_BACKTRACE",
+    // Who started this program, for doctor's advice.
+    "SYSTEMD_EXEC_PID",
+    "container",
 ];
 
 /// Returns when nothing else is left; otherwise this program starts again, under the same pid.

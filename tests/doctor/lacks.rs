@@ -13,8 +13,18 @@ use super::support::programs::{checkout, limits_are_hard};
 const NO_NEW_NAMESPACES: &str = "errno=56:1:0x7e020000";
 const NO_UNSHARE: &str = "errno=272:1";
 const NO_MOUNT: &str = "errno=165:1";
+const NO_MOUNT_NAMESPACE: &str = "errno=272:1:0x20000";
+/// A profile of `AppArmor` refuses mounts so.
+const MOUNT_DENIED: &str = "errno=165:13";
+const NO_HOST_NAME: &str = "errno=170:1";
 const NO_CLONE3: &str = "errno=435:38";
 const NO_LANDLOCK: &str = "errno=444:38";
+
+/// What a Python of 3.8 would answer when it is asked what it is.
+const OLD_PYTHON: &str = r#"#!/bin/sh
+echo '{"real": "FOLDER/old", "version": "3.8.1", "minor": [3, 8], "implementation": "cpython",
+"base_prefix": "FOLDER", "stdlib": "FOLDER/lib", "platstdlib": "FOLDER/lib"}' | tr -d '\n'
+"#;
 
 #[test]
 fn where_nothing_is_missing_every_check_passes() {
@@ -81,10 +91,20 @@ fn where_parts_of_proc_are_masked_the_containers_option_is_named() {
     if !is_root() {
         return;
     }
-    let found = plain_user_with(&["cover=/proc/timer_list"], &[]);
-    found.fails_only_at("step.mount_proc", &["--security-opt systempaths=unconfined"]);
-    found.is("step.overlay", "ok");
-    found.is("step.clone", "not_checked");
+    for (engine, option) in [
+        ("container=docker", "--security-opt systempaths=unconfined"),
+        ("container=podman", "--security-opt unmask=ALL"),
+    ] {
+        let found = plain_user_with(&[engine, "cover=/proc/timer_list"], &[]);
+        found.fails_only_at("step.mount_proc", &[option]);
+        found.is("step.overlay", "ok");
+        found.is("step.clone", "not_checked");
+    }
+    let outside = plain_user_with(&["cover=/proc/timer_list"], &[]);
+    outside.fails_only_at("step.mount_proc", &["/proc/self/mountinfo"]);
+    let pod = ["text=/etc/hosts:# Kubernetes-managed hosts file.", "container=podman"];
+    let pod = plain_user_with(&[&pod[..], &["cover=/proc/timer_list"]].concat(), &[]);
+    pod.fails_only_at("step.mount_proc", &["procMount: Unmasked"]);
 }
 
 #[test]
@@ -93,27 +113,48 @@ fn in_a_container_whose_filter_refuses_namespaces_the_filter_is_named() {
         return;
     }
     let filter = [NO_UNSHARE, NO_MOUNT, NO_NEW_NAMESPACES, NO_CLONE3];
-    let words = ["--security-opt seccomp=unconfined", "pivot_root"];
-    plain_user_with(&[], &filter).fails_only_at("step.user_namespace", &words);
-    with(&filter, &[]).fails_only_at("step.mount_namespace", &words);
-    let only_clone = with(&[NO_CLONE3], &[]);
-    only_clone.fails_only_at("step.clone", &["seccomp=unconfined"]);
+    let words = ["--security-opt seccomp=", "packaging/container/seccomp.json"];
+    let inside = ["container=docker"];
+    plain_user_with(&inside, &filter).fails_only_at("step.user_namespace", &words);
+    with(&[&inside[..], &filter].concat(), &[]).fails_only_at("step.mount_namespace", &words);
+    let only_clone = with(&[inside[0], NO_CLONE3], &[]);
+    only_clone.fails_only_at("step.clone", &words);
     assert_eq!(only_clone.check("host.filter")["seen"], "one");
+    // Elsewhere it is that of a unit, or of whatever else has started primcs.
+    let words = ["SystemCallFilter=", "RestrictNamespaces=", "pivot_root"];
+    plain_user_with(&[], &filter).fails_only_at("step.user_namespace", &words);
 }
 
+/// As on Ubuntu: the namespace is made, and what needs a right in it fails. The supervisor of a plain
+/// user first needs one for its map of ids; should that be let through, for its mounts. Root's
+/// nursery has no right either, so that the init of a run is the first to miss some.
 #[test]
-fn where_apparmor_takes_the_rights_out_of_user_namespaces_its_switch_is_named() {
+fn where_apparmor_takes_the_rights_out_of_user_namespaces_its_profile_is_named() {
     if !is_root() {
         return;
     }
     let sysctl =
         "folder=/proc/sys/kernel:core_pattern=core,apparmor_restrict_unprivileged_userns=1";
-    // As on Ubuntu: the namespace is made, and the first thing that needs a right in it fails.
-    let found = plain_user_with(&[sysctl], &["errno=272:1:0x20000"]);
-    let words = ["kernel.apparmor_restrict_unprivileged_userns=0", "AppArmor profile"];
-    found.fails_only_at("step.mount_namespace", &words);
-    found.is("step.user_namespace", "ok");
-    found.is("host.user_namespaces", "missing");
+    // `0 1987654321 1`, and nothing else that a start with a finished copy writes.
+    let no_map = "write=14:1";
+    plain_user_with(&[], &[]).is("start.copy", "ok");
+    let words = ["AppArmor profile of PRIMCS", "sh /usr/share/primcs/apparmor/load"];
+    for (refused, id) in [
+        (no_map, "step.user_namespace"),
+        (NO_MOUNT_NAMESPACE, "step.mount_namespace"),
+        (MOUNT_DENIED, "step.mount_namespace"),
+    ] {
+        let found = plain_user_with(&[sysctl], &[refused]);
+        found.fails_only_at(id, &words);
+        found.is("host.user_namespaces", "missing");
+    }
+    let map = plain_user_with(&[sysctl], &[no_map]);
+    let said = map.report["failure"].as_str().expect("text");
+    assert!(said.contains("cannot map ids in a user namespace (/proc/self/uid_map)"), "{said}");
+    let root = with(&[sysctl, NO_HOST_NAME], &[]);
+    root.fails_only_at("step.clone", &words);
+    root.is("step.nursery", "ok");
+    root.is_mended_by("host.user_namespaces", "missing", &words);
 }
 
 #[test]
@@ -123,12 +164,18 @@ fn where_cgroups_are_read_only_all_else_is_examined_and_the_way_to_write_is_name
     }
     let found = with(&["read_only=/sys/fs/cgroup"], &[]);
     assert_eq!(found.status, 3, "{:#}", found.report);
-    let container =
-        ["/.dockerenv", "/run/.containerenv"].iter().any(|mark| Path::new(mark).exists());
-    let word = if container { "/sys/fs/cgroup:rw" } else { "remount,rw" };
-    found.is_mended_by("cgroup.limits", "missing", &[word, "--allow-soft-limits"]);
+    found.is_mended_by("cgroup.limits", "missing", &["remount,rw", "--allow-soft-limits"]);
     found.is("limit.memory", "missing");
     found.is("wall.network", "ok");
+    let places = found.check("host.cgroups")["seen"].as_str().expect("text");
+    assert!(places.contains("at /sys/fs/cgroup") && places.contains(", read-only"), "{places}");
+    for (engine, option) in [
+        ("container=docker", "--security-opt writable-cgroups=true"),
+        ("container=podman", "--security-opt unmask=/sys/fs/cgroup"),
+    ] {
+        let found = with(&[engine, "read_only=/sys/fs/cgroup"], &[]);
+        found.is_mended_by("cgroup.limits", "missing", &[option, "--allow-soft-limits"]);
+    }
 }
 
 #[test]
@@ -165,9 +212,35 @@ fn a_kernel_without_landlock_is_weaker_and_still_serves() {
 
 #[test]
 fn a_missing_interpreter_is_named_whether_asked_for_or_looked_for() {
-    let asked = here(&["--python", "/no/such/python"]);
-    asked.fails_only_at("start.interpreter", &["--python"]);
-    assert!(asked.report["failure"].as_str().expect("text").contains("/no/such/python"));
+    let folder = folder("doctor-odd-pythons");
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("its mode");
+    let named = |name: &str| folder.join(name).to_str().expect("UTF-8").to_owned();
+    let program = |name: &str, mode: u32, text: &str| {
+        fs::write(folder.join(name), text).expect("a program");
+        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(mode)).expect("a mode");
+    };
+    let old = OLD_PYTHON.replace("FOLDER", folder.to_str().expect("UTF-8"));
+    program("closed", 0o644, "#!/bin/sh\n");
+    program("chatty", 0o755, "#!/bin/sh\necho hello\n");
+    program("failing", 0o755, "#!/bin/sh\nexit 3\n");
+    program("old", 0o755, &old);
+    std::os::unix::fs::symlink("/no/such/python", folder.join("dangling")).expect("a link");
+    for (name, seen) in [
+        ("/no/such/python", "No such file"),
+        (&named("dangling"), "No such file"),
+        (&named(""), "it is a folder; name the program in it"),
+        (&named("closed"), "nobody may execute it"),
+        ("/dev/null", "it is no program"),
+        (&named("chatty"), "does not answer like a Python"),
+        (&named("failing"), "exit status: 3"),
+        (&named("old"), "it is Python 3.8.1, and 3.10 or newer is needed"),
+    ] {
+        let found = here(&["--python", name]);
+        found.fails_only_at("start.interpreter", &["with --python, or name none"]);
+        let failure = found.report["failure"].as_str().expect("text");
+        assert!(failure.contains(name) && failure.contains(seen), "{failure}");
+    }
+    here(&["--python", "python3"]).fails_only_at("start.interpreter", &["name it from / on"]);
     if is_root() {
         let none = with(&["folder=/usr/bin:", "folder=/usr/local/bin:"], &[]);
         none.fails_only_at("start.interpreter", &["install Python 3.10 or newer"]);
@@ -203,10 +276,17 @@ fn a_core_handler_that_would_run_as_the_hosts_root_is_named_with_the_limit_to_ra
     if !is_root() {
         return;
     }
-    let found = with(&["text=/proc/sys/kernel/core_pattern:|/usr/lib/handler %P", "core=0"], &[]);
-    found.fails_only_at("host.core_dumps", &["LimitCORE=1", "ulimit -Hc 1"]);
+    let pattern = "text=/proc/sys/kernel/core_pattern:|/usr/lib/handler %P";
+    for (started, words) in [
+        (&[][..], "ulimit -Hc 1"),
+        (&["unit"][..], "LimitCORE=1"),
+        (&["container=docker"][..], "--ulimit core=1:1"),
+    ] {
+        let found = with(&[started, &[pattern, "core=0"]].concat(), &[]);
+        found.fails_only_at("host.core_dumps", &[words]);
+    }
     // A limit of 1 is enough.
-    let enough = with(&["text=/proc/sys/kernel/core_pattern:|/usr/lib/handler %P", "core=1"], &[]);
+    let enough = with(&[pattern, "core=1"], &[]);
     enough.is("host.core_dumps", "ok");
     enough.is("limit.core", "ok");
 }

@@ -5,6 +5,9 @@
 #   read_only=PATH    all that is mounted there and below  umount=PATH
 #   core=N            hard limit of core dumps             user=ID         become this plain user
 #   no_user_namespaces      user.max_user_namespaces = 0, in a user namespace around the program
+#   container=NAME    what NAME's containers say of themselves, and a namespace that is not the host's
+#   unit              as if systemd had started the program itself
+#   write=LENGTH:ERRNO           a write of just so many bytes fails so
 #   errno=NUMBER:ERRNO[:FLAGS]   a system call fails so; with FLAGS only when its first argument has one
 import ctypes
 import os
@@ -12,7 +15,8 @@ import resource
 import struct
 import sys
 
-NEW_NS, NEW_USER = 0x20000, 0x10000000
+NEW_NS, NEW_IPC, NEW_USER = 0x20000, 0x8000000, 0x10000000
+WRITE = 1
 MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 32, 4096, 16384, 1 << 18
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -98,7 +102,9 @@ def filter_calls(rules):
 
     program = [line(0x20, 0, 0, 0)]  # the number of the call
     for number, errno, flags in rules:
-        if flags:
+        if number == WRITE:
+            program += [line(0x15, 0, 4, number), line(0x20, 0, 0, 32), line(0x15, 0, 1, flags)]
+        elif flags:
             program += [line(0x15, 0, 4, number), line(0x20, 0, 0, 16), line(0x45, 0, 1, flags)]
         else:
             program += [line(0x15, 0, 1, number)]
@@ -140,6 +146,13 @@ def main():
             become(int(value))
         elif name == "no_user_namespaces":
             no_user_namespaces()
+        elif name == "container":
+            must(libc.unshare(NEW_IPC), "unshare")
+            os.environ["container"] = value
+        elif name == "unit":
+            os.environ["SYSTEMD_EXEC_PID"] = str(os.getpid())
+        elif name == "write":
+            rules.append([WRITE, int(rest), int(first)])
         elif name == "errno":
             rules.append([int(word, 0) for word in (value.split(":") + ["0"])[:3]])
         else:

@@ -70,3 +70,20 @@ fn a_failure_ends_with_its_id_and_the_one_thing_to_do() {
     assert!(last[1].contains("start.interpreter") && last[0].starts_with("fix: "), "{said}");
     assert!(said.contains("host.kernel") && said.contains("not tried"), "{said}");
 }
+
+/// A unit's log and a container's first screen have no room for what is as it should be.
+#[test]
+fn quiet_is_the_conclusion_and_what_is_not_as_it_should_be() {
+    let fine = text(&["--quiet"]);
+    assert!(text(&[]).trim_end().ends_with(fine.lines().last().expect("a line")), "{fine}");
+    assert!(!fine.contains("  ok ") && !fine.contains("not tried"), "{fine}");
+    let mut command = primcs_as_it_is(Build::Normal, "doctor");
+    let finished = finish(command.args(["--quiet", "--python", "/no/such/python"]), "");
+    let said = finished.stdout();
+    assert_eq!(finished.status.code(), Some(1));
+    assert!(said.starts_with("  FAILED    start.interpreter "), "{said}");
+    assert!(said.contains("means the Python that runs code"), "{said}");
+    assert!(said.lines().last().is_some_and(|line| line.starts_with("fix: ")), "{said}");
+    let both = finish(primcs(Build::Normal, "doctor").args(["--quiet", "--json"]), "");
+    assert_eq!(both.status.code(), Some(2), "{}", both.stderr());
+}

@@ -3,7 +3,7 @@
 
 mod table;
 
-pub(super) use table::{CHECKS, FILTERED, LANDLOCK, RLIMITS};
+pub(super) use table::{CHECKS, LANDLOCK, RLIMITS};
 
 /// One line of the table.
 #[derive(Debug, PartialEq, Eq)]

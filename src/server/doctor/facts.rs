@@ -2,6 +2,9 @@
 //! none of them decides whether runs are confined, which is found out by confining one.
 #![forbid(unsafe_code)]
 
+mod cgroups;
+mod container;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -10,6 +13,7 @@ use caps::{CapSet, Capability};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::statfs::{self, FsType, statfs};
 
+use crate::server::scope::{self, ScopeError};
 use crate::sys::landlock;
 
 /// What only the process that was started can tell, before it gives up its privilege.
@@ -18,6 +22,8 @@ pub(super) struct Before {
     uid: u32,
     lacks: Vec<Capability>,
     may_raise: bool,
+    /// Has what a container has only with `--privileged`.
+    is_privileged: bool,
     core: u64,
     open_files: u64,
 }
@@ -40,14 +46,28 @@ pub(super) struct Facts {
     pub(super) unprivileged_userns: Option<u64>,
     pub(super) max_user_namespaces: Option<u64>,
     pub(super) apparmor_restrict: Option<u64>,
+    /// The `AppArmor` profile around this process, as the kernel writes it; empty where there is none.
+    pub(super) apparmor_profile: String,
+    /// Its engine, in a container.
     pub(super) container: Option<String>,
+    /// A container whose root is root of the host.
+    pub(super) is_hosts_root: bool,
+    pub(super) is_privileged: bool,
+    /// The ids of this user namespace reach as far as those of runs.
+    pub(super) has_ids_of_runs: bool,
     pub(super) systemd: bool,
+    /// Started by systemd itself, as a part of a unit.
+    pub(super) in_a_unit: bool,
     pub(super) user_manager: bool,
     pub(super) core_pattern: String,
     pub(super) memory: u64,
     pub(super) swap: u64,
     pub(super) landlock: Option<u32>,
-    pub(super) controllers: Vec<String>,
+    pub(super) cgroups: cgroups::Seen,
+    /// Where this start is in the unified tree, if there is one.
+    pub(super) group: Option<String>,
+    /// What came of asking systemd for a scope: its name, or what to do about the refusal.
+    pub(super) scope: Option<Result<String, String>>,
     /// The state directory or what there is of it, its file system, and the bytes free there.
     pub(super) state: Option<(PathBuf, String, u64)>,
 }
@@ -83,6 +103,9 @@ impl Before {
             uid: nix::unistd::geteuid().as_raw(),
             lacks,
             may_raise: held.contains(&Capability::CAP_SYS_RESOURCE),
+            is_privileged: [Capability::CAP_SYS_MODULE, Capability::CAP_SYS_RAWIO]
+                .iter()
+                .all(|one| held.contains(one)),
             core: hard(Resource::RLIMIT_CORE),
             open_files: hard(Resource::RLIMIT_NOFILE),
         }
@@ -115,21 +138,36 @@ impl Facts {
             unprivileged_userns: number("/proc/sys/kernel/unprivileged_userns_clone"),
             max_user_namespaces: number("/proc/sys/user/max_user_namespaces"),
             apparmor_restrict: number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
-            container: container(),
+            apparmor_profile: apparmor_profile(),
+            container: container::engine(),
+            is_hosts_root: before.is_root() && container::is_first_user_namespace(),
+            is_privileged: before.is_privileged,
+            has_ids_of_runs: reaches(&text("/proc/self/uid_map"), FIRST_ID),
             systemd: Path::new("/run/systemd/system").is_dir(),
+            in_a_unit: is_in_a_unit(),
             user_manager: Path::new(&runtime).is_dir(),
             core_pattern: text("/proc/sys/kernel/core_pattern").trim().to_owned(),
             memory: kilobytes("MemTotal").unwrap_or(0) * 1024,
             swap: kilobytes("SwapTotal").unwrap_or(0) * 1024,
             landlock: landlock::abi().ok().flatten(),
-            controllers: controllers(),
+            cgroups: cgroups::look(),
+            group: group(),
+            scope: scope::asked().map(|asked| asked.as_ref().cloned().map_err(ScopeError::next)),
             state: state_dir.and_then(room),
         }
     }
 
-    /// Ubuntu: user namespaces of plain users come without rights.
+    /// Ubuntu: the user namespaces of whoever has no profile come without rights.
     pub(super) fn apparmor_restricts(&self) -> bool {
-        self.apparmor_restrict == Some(1)
+        let has_none = ["", "unconfined"].contains(&self.apparmor_profile.as_str())
+            || self.apparmor_profile.contains("unprivileged_userns");
+        self.apparmor_restrict.is_some_and(|value| value != 0) && has_none
+    }
+
+    /// The name of the `AppArmor` profile that refuses what it does not allow, where one is around
+    /// this process.
+    pub(super) fn enforced_profile(&self) -> Option<&str> {
+        self.apparmor_profile.strip_suffix(" (enforce)")
     }
 }
 
@@ -143,33 +181,41 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     Some(line.trim())
 }
 
-fn container() -> Option<String> {
-    let marks = [("/.dockerenv", "Docker"), ("/run/.containerenv", "Podman")];
-    let marked = marks.into_iter().find(|(path, _)| Path::new(path).exists());
-    let named = || std::env::var("container").ok();
-    let kubernetes =
-        || std::env::var_os("KUBERNETES_SERVICE_HOST").map(|_| "Kubernetes".to_owned());
-    marked.map(|(_, name)| name.to_owned()).or_else(kubernetes).or_else(named)
+/// Of its own folder since Linux 5.8; the older file belongs to whichever module comes first.
+fn apparmor_profile() -> String {
+    let own = text("/proc/self/attr/apparmor/current");
+    let shared = || {
+        let is_apparmor = text("/sys/module/apparmor/parameters/enabled").starts_with('Y');
+        if is_apparmor { text("/proc/self/attr/current") } else { String::new() }
+    };
+    let found = if own.is_empty() { shared() } else { own };
+    found.trim_matches(['\0', '\n', ' ']).to_owned()
 }
 
-/// Those that limits are made of and that are somewhere to be found, in either version.
-fn controllers() -> Vec<String> {
-    let mounts = text("/proc/self/mountinfo");
+/// The supervisor moves itself and us into a leaf, which is not what was delegated.
+fn group() -> Option<String> {
     let own = text("/proc/self/cgroup");
-    let own = own.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or_default();
-    let mut found: Vec<String> = Vec::new();
-    for line in mounts.lines() {
-        let Some((mount, file_system)) = line.split_once(" - ") else { continue };
-        let at = mount.split(' ').nth(4).unwrap_or_default();
-        if file_system.starts_with("cgroup2 ") {
-            let named = text(&format!("{at}{own}/cgroup.controllers"));
-            found.extend(named.split_whitespace().map(str::to_owned));
-        } else if file_system.starts_with("cgroup ") {
-            let options = file_system.rsplit(' ').next().unwrap_or_default();
-            found.extend(options.split(',').map(str::to_owned));
-        }
-    }
-    found
+    let group = own.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let group = group.strip_suffix("/supervisor").unwrap_or(group);
+    Some(if group.is_empty() { "/" } else { group }.to_owned())
+}
+
+/// Where ids of runs begin (docs/design.md).
+const FIRST_ID: u64 = 2_000_000_000;
+
+/// Whether this map has the id.
+fn reaches(map: &str, id: u64) -> bool {
+    map.lines().any(|line| {
+        let numbers: Vec<u64> =
+            line.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+        matches!(numbers.as_slice(), [first, _, count] if (*first..first + count).contains(&id))
+    })
+}
+
+/// systemd says to what it starts which process that is (since 248); a child of that is a shell's.
+fn is_in_a_unit() -> bool {
+    let told = std::env::var("SYSTEMD_EXEC_PID").ok().and_then(|pid| pid.parse().ok());
+    told == Some(std::process::id())
 }
 
 /// The nearest folder that is there, and the room in it.

@@ -123,14 +123,16 @@ pub(super) fn of(facts: &Facts, outcome: &Outcome) -> Vec<Finding> {
 
 /// What would be better here, where the table names more than one way.
 fn weigh(finding: &mut Finding, facts: &Facts) {
-    let has = |controller: &str| facts.controllers.iter().any(|one| one == controller);
+    let has = |controller: &str| facts.cgroups.controllers.iter().any(|one| one == controller);
     let fix = match finding.id.split_once('.') {
         Some(("cgroup", "limits")) => advice::for_cgroups(&finding.seen, facts),
         Some(("cgroup", controller)) if has(controller) => "that of cgroup.limits".to_owned(),
         Some(("limit", _)) => "that of cgroup.limits".to_owned(),
         Some(("wall", "landlock")) => "that of host.landlock".to_owned(),
-        Some(("host", "ids")) => "run primcs as a service of root".to_owned(),
-        _ => return,
+        _ => match advice::for_this_start(finding.id, facts) {
+            Some(fix) => fix,
+            None => return,
+        },
     };
     finding.fix = Some(fix);
 }
@@ -150,7 +152,8 @@ fn blame(finding: &mut Finding, facts: &Facts, outcome: &Outcome) {
         finding.fix = Some(advice::for_cgroups(&problem, facts));
     } else {
         let by_step = step.and_then(|step| advice::fix(finding.id, step, facts));
-        finding.fix = next.or(by_step).or(finding.fix.take());
+        let here = || advice::for_this_start(finding.id, facts);
+        finding.fix = next.or(by_step).or_else(here).or(finding.fix.take());
     }
     finding.seen = problem;
 }

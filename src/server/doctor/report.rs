@@ -104,6 +104,13 @@ pub(super) fn text(findings: &[Finding], outcome: &Outcome, verdict: Verdict) ->
     text
 }
 
+/// For the log of a unit and the first screen of a container: what is not as it should be.
+pub(super) fn short(findings: &[Finding], outcome: &Outcome, verdict: Verdict) -> String {
+    let is_wrong = |one: &&Finding| matches!(one.status, Status::Failed | Status::Missing);
+    let wrong: String = findings.iter().filter(is_wrong).map(line).collect();
+    format!("{wrong}{}", conclusion(findings, outcome, verdict))
+}
+
 /// Findings of which there is something to say get lines of their own.
 fn line(finding: &Finding) -> String {
     let word = match finding.status {

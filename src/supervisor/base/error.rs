@@ -11,18 +11,16 @@ use crate::trusted::TrustError;
 #[non_exhaustive]
 pub enum BaseError {
     /// Neither the system nor `PATH` has a usable one.
-    #[error(
-        "no usable Python: install Python 3.10 or newer (Debian: apt-get install python3), or name one with --python"
-    )]
+    #[error("there is no usable Python on this host")]
     NoInterpreter,
     /// An interpreter named by a relative path.
-    #[error("{} is not an absolute path; name it from / on", path.display())]
+    #[error("{} is not an absolute path", path.display())]
     NotAbsolute {
         /// As named.
         path: PathBuf,
     },
     /// It could not be started, or did not answer.
-    #[error("{} could not be asked what it is; name another interpreter with --python", path.display())]
+    #[error("{} could not be asked what it is", path.display())]
     AskInterpreter {
         /// What was started.
         path: PathBuf,
@@ -30,7 +28,7 @@ pub enum BaseError {
         source: io::Error,
     },
     /// It is there, and no run could use it.
-    #[error("{} cannot be used: {why}; name another interpreter with --python", path.display())]
+    #[error("{} cannot be used: {why}", path.display())]
     Interpreter {
         /// As named or found.
         path: PathBuf,

@@ -6,6 +6,7 @@
 //! the host can read it (`plan.rs`).
 #![forbid(unsafe_code)]
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -98,6 +99,15 @@ fn ask(path: &Path, reader: Option<Reader>) -> Result<Interpreter, BaseError> {
             "runs are other users, and {closed} is closed to them (mode {mode:04o}; to open it: chmod o+rx {closed})"
         );
         return Err(BaseError::interpreter(path, why));
+    }
+    let kind = std::fs::metadata(&real).map_err(failed)?;
+    if kind.is_dir() {
+        let why =
+            format!("it is a folder; name the program in it, as in {}/bin/python3", path.display());
+        return Err(BaseError::interpreter(path, why));
+    }
+    if !kind.is_file() || kind.permissions().mode() & 0o111 == 0 {
+        return Err(BaseError::interpreter(path, "it is no program, or nobody may execute it"));
     }
     let arguments = ["-I", "-S", "-B", "-c", QUESTION];
     let answer = foreign::ask(path, &arguments, reader, PATIENCE).map_err(failed)?;

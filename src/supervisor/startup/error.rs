@@ -54,7 +54,9 @@ pub enum StartupError {
     CoreLimit(#[source] Errno),
     #[error("a core dump of a run would start a handler as the host's root")]
     CorePattern,
-    #[error("memory of a run that crashes would go to a socket of the host (core_pattern)")]
+    #[error(
+        "core_pattern begins with @: the memory of a run that crashes would go to a socket of the host"
+    )]
     CoreSocket,
     #[error(transparent)]
     Overlap(#[from] Overlap),
@@ -156,15 +158,22 @@ impl StartupError {
             | Self::PolicyFolder(error)
             | Self::StateDir(error)
             | Self::Base(BaseError::State(error)) => error.next(),
+            Self::Base(BaseError::NoInterpreter) => {
+                "install Python 3.10 or newer (Debian, Ubuntu: apt-get install python3)".to_owned()
+            }
+            // One that was only found is passed over instead.
+            Self::Base(BaseError::AskInterpreter { .. } | BaseError::Interpreter { .. }) => {
+                "name a Python of 3.10 or newer with --python, or name none: the newest of /usr/local/bin and /usr/bin is taken then".to_owned()
+            }
             Self::TooManyRuns { most, .. } => {
-                format!("use --max-runs {most} or fewer, or lower memory.max in limits.toml")
+                format!("use --max-runs {most} or fewer")
             }
             Self::Instance(InstanceError::Lock { directory, .. }) => {
                 format!("let this user alone write to {}", directory.display())
             }
             Self::NoStateDir => "set HOME, or name a directory with --state-dir".to_owned(),
             Self::CoreSocket => "sysctl -w kernel.core_pattern=core".to_owned(),
-            Self::WorkingDirectory { .. } => "name it from / on".to_owned(),
+            Self::Base(BaseError::NotAbsolute { .. }) | Self::WorkingDirectory { .. } => "name it from / on".to_owned(),
             _ => return None,
         })
     }

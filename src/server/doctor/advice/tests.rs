@@ -95,8 +95,8 @@ fn the_switch_that_refuses_is_the_one_to_turn() {
     for (facts, names) in [
         (facts(&|f| f.unprivileged_userns = Some(0)), "kernel.unprivileged_userns_clone=1"),
         (facts(&|f| f.max_user_namespaces = Some(0)), "user.max_user_namespaces"),
-        (facts(&|f| f.apparmor_restrict = Some(1)), "apparmor_restrict_unprivileged_userns=0"),
-        (facts(&|f| f.filtered = true), "seccomp=unconfined"),
+        (facts(&|f| f.apparmor_restrict = Some(1)), "sh /usr/share/primcs/apparmor/load"),
+        (facts(&|f| f.filtered = true), "SystemCallFilter="),
         (facts(&|f| f.lsm = "selinux".to_owned()), "SELinux"),
         (facts(&|_| {}), "as root"),
     ] {
@@ -107,13 +107,82 @@ fn the_switch_that_refuses_is_the_one_to_turn() {
     let none = facts(&|f| f.max_user_namespaces = Some(0));
     assert!(fix("step.clone", &full, &none).unwrap().contains("it is 0"));
     assert!(fix("step.clone", &full, &facts(&|_| {})).unwrap().contains("32"));
-    // Later steps, inside a namespace that came without rights (Ubuntu).
-    let ubuntu = facts(&|f| f.apparmor_restrict = Some(1));
-    let map = failed("/proc/self/uid_map", libc::EACCES);
-    assert!(fix("step.id_map", &map, &ubuntu).unwrap().contains("AppArmor"));
     let root = facts(&|f| (f.rootless, f.lacks) = (false, vec!["CAP_SYS_ADMIN".to_owned()]));
     let mount = failed("unshare mount namespace", libc::EPERM);
     assert!(fix("step.mount_namespace", &mount, &root).unwrap().contains("CAP_SYS_ADMIN"));
+}
+
+/// Ubuntu: the namespace is made, and whatever needs a right in it fails later. Root's nursery has no
+/// right either when it makes the namespaces of runs; only root's own first step is another matter.
+#[test]
+fn a_namespace_that_came_without_rights_is_told_by_whatever_fails_in_it() {
+    let ubuntu = |rootless| Facts {
+        rootless,
+        apparmor_restrict: Some(1),
+        apparmor_profile: "unconfined".to_owned(),
+        lsm: "capability,apparmor".to_owned(),
+        ..Facts::default()
+    };
+    for (step, errno, id) in [
+        ("/proc/self/uid_map", libc::EPERM, "step.id_map"),
+        ("/proc/self/uid_map", libc::EACCES, "step.user_namespace"),
+        ("setresuid", libc::EPERM, "step.id_map"),
+        ("mount template root", libc::EACCES, "step.mounts"),
+        ("mount /proc", libc::EPERM, "step.mount_proc"),
+        ("sethostname", libc::EPERM, "step.clone"),
+        ("bring lo up", libc::EPERM, "step.network"),
+        ("move_mount tmpfs", libc::EPERM, "step.tmpfs"),
+        ("drop bounding set", libc::EPERM, "step.capabilities"),
+    ] {
+        for rootless in [true, false] {
+            let fix = fix(id, &failed(step, errno), &ubuntu(rootless)).unwrap();
+            assert!(fix.starts_with("load the AppArmor profile"), "{step}: {fix}");
+        }
+    }
+    let own = failed("unshare mount namespace", libc::EPERM);
+    assert!(
+        fix("step.mount_namespace", &own, &ubuntu(true)).unwrap().contains("profile of PRIMCS")
+    );
+    assert!(!fix("step.mount_namespace", &own, &ubuntu(false)).unwrap().contains("of PRIMCS"));
+    // With the profile it is something else.
+    let named = Facts { apparmor_profile: "primcs (unconfined)".to_owned(), ..ubuntu(true) };
+    assert!(!fix("step.clone", &own, &named).unwrap().contains("of PRIMCS"));
+}
+
+#[test]
+fn a_container_is_mended_in_the_words_of_its_engine() {
+    let inside = |engine: &str| Facts { container: Some(engine.to_owned()), ..Facts::default() };
+    let proc = failed("mount /proc", libc::EPERM);
+    for (engine, words) in [
+        ("Docker", "--security-opt systempaths=unconfined"),
+        ("Podman", "--security-opt unmask=ALL"),
+        ("Kubernetes", "procMount: Unmasked"),
+        ("lxc", "(Docker's words for it)"),
+    ] {
+        let fix = fix("step.mount_proc", &proc, &inside(engine)).unwrap();
+        assert!(fix.contains(words), "{engine}: {fix}");
+    }
+    assert_eq!(fix("step.mount_proc", &proc, &Facts::default()), None);
+    // The filter says EPERM, the usual AppArmor profile of Docker EACCES, and both are there.
+    let both = Facts {
+        filtered: true,
+        apparmor_profile: "docker-default (enforce)".to_owned(),
+        ..inside("Docker")
+    };
+    for (errno, words) in [(libc::EPERM, "seccomp.json"), (libc::EACCES, "apparmor=unconfined")] {
+        let fix = fix("step.mounts", &failed("mount template root", errno), &both).unwrap();
+        assert!(fix.contains(words), "{fix}");
+    }
+    for (engine, words) in [
+        ("Docker", "writable-cgroups=true"),
+        ("Podman", "unmask=/sys/fs/cgroup"),
+        ("Kubernetes", "cgroup_writable"),
+    ] {
+        for rootless in [true, false] {
+            let fix = for_cgroups("x (os error 30)", &Facts { rootless, ..inside(engine) });
+            assert!(fix.contains(words), "{engine}: {fix}");
+        }
+    }
 }
 
 #[test]
@@ -124,6 +193,12 @@ fn a_plain_user_is_told_the_command_that_gives_hard_limits() {
     assert!(for_cgroups("", &facts).contains("enable-linger"));
     facts.user_manager = true;
     assert!(for_cgroups("", &facts).starts_with("systemd-run --user --scope"));
+    let without_cpu = for_cgroups("/u/user@7.service/x was not given cpu", &facts);
+    assert!(without_cpu.contains("user@.service.d"), "{without_cpu}");
+    assert!(without_cpu.contains("\\nDelegate=cpu memory pids\\n"), "{without_cpu}");
+    facts.scope = Some(Err("loginctl enable-linger 7".to_owned()));
+    assert!(for_cgroups("", &facts).starts_with("loginctl enable-linger 7; or accept"));
+    facts.scope = None;
     facts.rootless = false;
     assert!(for_cgroups("", &facts).starts_with("systemd-run --scope"));
     assert!(for_cgroups("x (os error 30)", &facts).contains("remount,rw"));

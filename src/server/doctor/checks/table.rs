@@ -16,7 +16,7 @@ const UNCONFINED: &str = "do not serve here: a wall that should stand does not; 
 const UNLIMITED: &str = "do not serve here: the kernel took a limit and does not keep it; look for another program that changes the cgroups below primcs-*, else report it with `primcs doctor --json`";
 const ENDLESS: &str =
     "do not serve here: a run went on beyond its limit; report it with `primcs doctor --json`";
-pub(in crate::server::doctor) const FILTERED: &str = "let the system-call filter around primcs allow it (container: --security-opt seccomp=unconfined)";
+const FILTERED: &str = "let the system-call filter around primcs allow it";
 pub(in crate::server::doctor) const RLIMITS: &str =
     "let the system-call filter around primcs allow prlimit64";
 pub(in crate::server::doctor) const LANDLOCK: &str = "let the system-call filter around primcs allow the landlock calls, or answer all three with ENOSYS";
@@ -26,10 +26,12 @@ const MOUNTS: &str = "let root keep CAP_SYS_ADMIN here, and let neither a system
 pub(in crate::server::doctor) const CHECKS: &[Check] = &[
     fact("host.kernel", "release and architecture; what a kernel lacks shows below, by doing"),
     fact("host.lsm", "security modules that may refuse steps, or add walls"),
-    fact(
+    check(
         "host.container",
-        "whether primcs is inside a container, and whether systemd runs this host",
+        "whether primcs is inside a container, and whether systemd runs this host; a container with all rights keeps nothing from its host",
+        "start the container without --privileged",
     ),
+    fact("host.cgroups", "where cgroups are mounted, and the group that primcs was started in"),
     fact("host.filter", "a system-call filter already around primcs; runs inherit it"),
     check(
         "host.user_namespaces",
@@ -39,12 +41,12 @@ pub(in crate::server::doctor) const CHECKS: &[Check] = &[
     check(
         "host.capabilities",
         "what root may do here at all; without CAP_SYS_RESOURCE limits can only be lowered, which is all that primcs does",
-        "as root of a user namespace (`unshare -r`), leave it: run as the plain user or as real root; else give root CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_CHOWN, CAP_FOWNER, CAP_DAC_OVERRIDE and CAP_KILL (container: --cap-add)",
+        "give root CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_CHOWN, CAP_FOWNER, CAP_DAC_OVERRIDE and CAP_KILL",
     ),
     check(
         "host.open_files",
         "hard limit of open files; each connection and each run takes some",
-        "raise it: LimitNOFILE=8192 in the unit, `ulimit -Hn 8192` in a shell",
+        "raise it before primcs starts: `ulimit -Hn 8192`, as root",
     ),
     fact(
         "host.memory",
@@ -81,8 +83,8 @@ pub(in crate::server::doctor) const CHECKS: &[Check] = &[
     ),
     check(
         "host.core_dumps",
-        "where the kernel hands core dumps to a program, it starts it as the host's root, unless a run's limit of core dumps is exactly 1; a limit that is 0 cannot become 1 again. To a socket (`@`, Linux 6.16) it sends the memory of what crashed whatever the limit",
-        "raise the hard limit that primcs is started with: LimitCORE=1 in the unit, `ulimit -Hc 1` in a shell; for a socket: sysctl -w kernel.core_pattern=core",
+        "where the kernel hands core dumps to a program, it starts it as the host's root, unless a run's limit of core dumps is exactly 1; a limit that is 0 cannot become 1 again. Where the pattern begins with `@`, Linux 6.16 and newer send the memory of what crashed to that socket, whatever the limit (older ones write a file of that name)",
+        "start primcs with a hard limit of core dumps that is not 0: `ulimit -Hc 1`",
     ),
     check(
         "start.state_dir",
@@ -92,13 +94,9 @@ pub(in crate::server::doctor) const CHECKS: &[Check] = &[
     check(
         "host.ids",
         "as root each live run has a host id that nobody else has; a plain user's runs all have that user's id",
-        "as root: remove or move the range that overlaps; as a plain user: run primcs as a service of root",
+        "remove or move the range that overlaps",
     ),
-    check(
-        "start.interpreter",
-        "the Python that runs code",
-        "install Python 3.10 or newer, or name one with --python",
-    ),
+    check("start.interpreter", "the Python that runs code", "install Python 3.10 or newer"),
     check(
         "start.copy",
         "the private copy that runs see instead of the host's own files",
@@ -138,7 +136,7 @@ pub(in crate::server::doctor) const CHECKS: &[Check] = &[
     check(
         "start.room",
         "at least one run fits into this host's memory and the policy's share of it",
-        "lower memory.max or raise memory_share in limits.toml, or lower --max-runs",
+        "give this host more memory, or write a lower memory.max into a limits.toml of your own, in the folder of --policy",
     ),
     check(
         "host.landlock",
@@ -159,7 +157,7 @@ pub(in crate::server::doctor) const CHECKS: &[Check] = &[
     check(
         "step.mount_proc",
         "each run has a fresh /proc that shows its own processes only; the kernel refuses it where the host's own /proc is masked, as in a container",
-        "let nothing cover parts of the host's /proc: start the container with --security-opt systempaths=unconfined (Kubernetes: procMount: Unmasked); outside of one unmount what lies below /proc in /proc/self/mountinfo",
+        "unmount what covers parts of the host's /proc: the lines with /proc/ in /proc/self/mountinfo; in a container its engine does not cover it when told so",
     ),
     check("step.pivot_root", "the host's root is let go of", MOUNTS),
     check(

@@ -18,14 +18,12 @@ pub(super) fn look(id: &str, facts: &Facts, outcome: &Outcome) -> (Status, Strin
         |missing: bool, seen: String| (if missing { Status::Missing } else { Status::Ok }, seen);
     match id {
         "host.kernel" => ok(facts.kernel.clone()),
-        "host.lsm" if facts.lsm.is_empty() => ok("the list cannot be read".to_owned()),
-        "host.lsm" => ok(facts.lsm.clone()),
-        "host.container" => {
-            let container = facts.container.as_deref().unwrap_or("no container seen");
-            ok(format!("{container}, {}systemd", if facts.systemd { "" } else { "no " }))
-        }
+        "host.lsm" => security_modules(facts),
+        "host.container" => container(facts),
+        "host.cgroups" if facts.cgroups.places.is_empty() => ok("none is mounted".to_owned()),
+        "host.cgroups" => ok(facts.cgroups.places.join("; ")),
         "host.filter" => ok(if facts.filtered { "one" } else { "none" }.to_owned()),
-        "host.user_namespaces" => user_namespaces(facts),
+        "host.user_namespaces" => user_namespaces(facts, welcome.is_some()),
         "host.capabilities" if facts.rootless => ok("a plain user needs none".to_owned()),
         "host.capabilities" if facts.lacks.is_empty() => {
             let without = ", without CAP_SYS_RESOURCE: limits are only lowered";
@@ -67,13 +65,41 @@ pub(super) fn look(id: &str, facts: &Facts, outcome: &Outcome) -> (Status, Strin
     }
 }
 
+fn security_modules(facts: &Facts) -> (Status, String) {
+    let profile = match facts.apparmor_profile.as_str() {
+        "" => String::new(),
+        profile => format!("; AppArmor profile of primcs: {profile}"),
+    };
+    if facts.lsm.is_empty() {
+        let seen = format!("the list cannot be read: no securityfs is mounted{profile}");
+        return (Status::NotChecked, seen);
+    }
+    (Status::Ok, format!("{}{profile}", facts.lsm))
+}
+
+fn container(facts: &Facts) -> (Status, String) {
+    let unit = if facts.in_a_unit { ", started as a unit" } else { "" };
+    let systemd = format!("{}systemd{unit}", if facts.systemd { "" } else { "no " });
+    match facts.container.as_deref() {
+        None => (Status::Ok, format!("no container seen, {systemd}")),
+        Some(name) if facts.is_hosts_root && facts.is_privileged => {
+            let seen = format!(
+                "{name}, {systemd}, privileged: a hole in the supervisor is root on the host"
+            );
+            (Status::Missing, seen)
+        }
+        Some(name) => (Status::Ok, format!("{name}, {systemd}")),
+    }
+}
+
 /// Files of the policy that this host does not have, and that runs therefore lack.
 fn left_out(welcome: &Welcome) -> String {
     let notes = welcome.notes.iter().filter(|note| note.starts_with("not in runs"));
     notes.cloned().collect::<Vec<_>>().join("; ")
 }
 
-fn user_namespaces(facts: &Facts) -> (Status, String) {
+/// Whatever the switches say, where runs were confined there are some.
+fn user_namespaces(facts: &Facts, has_started: bool) -> (Status, String) {
     let switches = [
         ("user.max_user_namespaces", facts.max_user_namespaces),
         ("kernel.unprivileged_userns_clone", facts.unprivileged_userns),
@@ -82,8 +108,9 @@ fn user_namespaces(facts: &Facts) -> (Status, String) {
     let seen = switches.iter().filter_map(|(name, value)| Some(format!("{name}={}", (*value)?)));
     let closed = facts.max_user_namespaces == Some(0)
         || facts.unprivileged_userns == Some(0)
-        || (facts.rootless && facts.apparmor_restricts());
-    let status = if closed { Status::Missing } else { Status::Ok };
+        // Root's, too: what makes the namespaces of runs has no right as root either.
+        || facts.apparmor_restricts();
+    let status = if closed && !has_started { Status::Missing } else { Status::Ok };
     (status, seen.collect::<Vec<_>>().join(", "))
 }
 
@@ -110,8 +137,11 @@ fn state_dir(facts: &Facts) -> (Status, String) {
 const LITTLE: u64 = 256 << 20;
 
 fn cgroup(controller: &str, facts: &Facts, welcome: Option<&Welcome>) -> (Status, String) {
-    let is_there = facts.controllers.iter().any(|one| one == controller);
+    let is_there = facts.cgroups.controllers.iter().any(|one| one == controller);
     match welcome {
+        Some(welcome) if welcome.limits.hard && controller == "limits" => {
+            (Status::Ok, place(&welcome.cgroup_layout, facts))
+        }
         Some(welcome) if welcome.limits.hard => (Status::Ok, welcome.cgroup_layout.clone()),
         Some(Welcome { no_cgroups: Some(why), .. }) if controller == "limits" => {
             (Status::Missing, why.clone())
@@ -120,5 +150,20 @@ fn cgroup(controller: &str, facts: &Facts, welcome: Option<&Welcome>) -> (Status
         None if is_there => (Status::Ok, String::new()),
         _ if is_there => (Status::Missing, "here, and not usable: see cgroup.limits".to_owned()),
         _ => (Status::Missing, "not here: neither mounted nor delegated".to_owned()),
+    }
+}
+
+/// Which group limits are set below, and what was handed on to it.
+fn place(layout: &str, facts: &Facts) -> String {
+    let given = || facts.cgroups.controllers.join(", ");
+    match (layout, &facts.group, &facts.scope) {
+        ("v2", _, Some(Err(_))) => {
+            format!("{layout}, below the top of the tree, since systemd gave no scope")
+        }
+        ("v2", Some(group), Some(Ok(_))) => {
+            format!("{layout}, in {group}, which systemd made for this start with {}", given())
+        }
+        ("v2", Some(group), None) => format!("{layout}, in {group}, delegated with {}", given()),
+        _ => layout.to_owned(),
     }
 }
