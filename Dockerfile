@@ -20,13 +20,14 @@ RUN cargo build --locked --release --no-default-features --bin primcs-supervisor
 FROM ${PROGRAMS} AS programs
 
 FROM ${RUNTIME_BASE}
-# What runs see of this image is copied at the first start: the interpreter and the tools that
-# policy/mounts.toml names. Without git, which would double the image; derive one that has more.
+# What runs see is copied from here at the first start: the interpreter, and those of these tools that
+# policy/mounts.toml names. Not git, whose hundred megabytes few need: --build-arg TOOLS="... git".
+ARG TOOLS="bzip2 make patch procps unzip xz-utils zip"
 RUN apt-get update \
- && apt-get install --yes --no-install-recommends python3 \
+ && apt-get install --yes --no-install-recommends python3 ${TOOLS} \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/log/apt /var/log/dpkg.log \
- && groupadd --system --gid 990 primcs \
- && useradd --system --uid 990 --gid 990 --no-log-init --no-create-home \
+ && groupadd --gid 65532 primcs \
+ && useradd --uid 65532 --gid 65532 --no-log-init --no-create-home \
       --home-dir /var/lib/primcs --shell /usr/sbin/nologin primcs \
  && install -d -m 0755 /var/lib/primcs \
  && install -d -o primcs -g primcs -m 0700 /var/lib/primcs/user
@@ -37,7 +38,7 @@ RUN ln -s ../libexec/primcs/primcs /usr/bin/primcs
 
 # By number, so that Kubernetes' runAsNonRoot can tell. The supervisor gets its rights from a user
 # namespace of its own, and the server has none.
-USER 990:990
+USER 65532:65532
 # The private copy of a plain user; that of root lies in the volume itself.
 ENV XDG_STATE_HOME=/var/lib/primcs/user
 VOLUME /var/lib/primcs

@@ -64,6 +64,13 @@ test-rootless: programs rootless ## the promises to a plain user, tried as one
 rootless:
 	@PRIMCS_TEST_PROGRAMS="$(programs)" PRIMCS_TEST_WEAKENED_PROGRAMS="$(weakened)" .ci/rootless
 
+.PHONY: image image-full
+image: release ## build the container image and try it in real containers (as root; podman and runc)
+	@tests/container/image "$(target)/release"
+
+image-full: ## the same, programs built by the image's own stage
+	@tests/container/image full
+
 check: ## exactly what CI runs
 	@.ci/run
 
