@@ -4,11 +4,10 @@
 //! with `Delegate=yes` that takes this very process, before there is a supervisor, which is then
 //! born in it. The scope ends with its last process, and leaves nothing.
 //!
-//! Not by `systemd-run --scope`: that would have to start us again, and its failure would be the end
-//! of us, told in its words to somebody who never called it.
+//! A refusal is kept and told when the supervisor finds no cgroup either; it alone decides whether
+//! there are limits. Why by busctl: docs/decisions/0014-a-scope-from-systemd.md.
 //!
-//! Trusted: systemd and its `busctl`, which `trusted` opens. That we are asked for nothing here: a
-//! failure is kept, and told when the supervisor finds no cgroup either; only it may go on without.
+//! Trusted: systemd and its `busctl`, which `trusted` opens; nothing of the environment.
 #![forbid(unsafe_code)]
 
 use std::fs;

@@ -7,12 +7,12 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::support::mcp::run;
-use super::support::processes::process;
+use super::support::processes::{eventually, process};
 use super::support::server::shared;
 use super::unit::{
     SERVER, SOCKET, SUPERVISOR, becomes_ready, get, is_active, main_pid, output, property, succeeds,
 };
-use super::witness::{Counter, out, write_down};
+use super::witness::{Counter, PATIENCE, out, write_down};
 
 /// What `systemd-analyze security` may say at most; lower is better. A unit that needs more needs a
 /// reason beside the directive, and a line here.
@@ -49,6 +49,36 @@ fn a_call_is_answered() {
     let ran = Counter::of_the_service("cpu.stat", "usage_usec");
     assert_eq!(run(shared().address, "print(6 * 7)").expect("ok").stdout(), "42\n");
     ran.has_risen();
+}
+
+/// By what journald itself adds to an entry, which no sender chooses.
+#[test]
+fn a_call_is_in_the_audit_log_under_the_supervisors_unit_and_in_the_servers_log_by_the_same_id() {
+    let ran = run(shared().address, "raise SystemExit(3)").expect("error");
+    let id = format!("PRIMCS_RUN_ID={}", ran.text("run_id"));
+    let of = |unit: &str| {
+        let unit = format!("_SYSTEMD_UNIT={unit}");
+        let entries = succeeds("journalctl", &["--boot", "--quiet", "--output=json", &unit, &id]);
+        let read = |line: &str| serde_json::from_str::<Value>(line).expect("JSON");
+        entries.lines().map(read).collect::<Vec<_>>()
+    };
+    assert!(eventually(PATIENCE, || !of(SUPERVISOR).is_empty() && !of(SERVER).is_empty()));
+    let [record] = &of(SUPERVISOR)[..] else { panic!("{:?}", of(SUPERVISOR)) };
+    let digest = "8e3139644807bb164bd2e81e8fe63563d2f72545e2e963323e5dbd124f580c16";
+    for (name, value) in [
+        ("_UID", "0"),
+        ("SYSLOG_IDENTIFIER", "primcs-supervisor"),
+        ("PRIMCS_AUDIT", "run"),
+        ("PRIMCS_CODE_SHA256", digest),
+        ("PRIMCS_VERDICT", "error"),
+        ("PRIMCS_EXIT_CODE", "3"),
+        ("PRIMCS_LIMITS_HARD", "true"),
+        ("PRIMCS_UNRECORDED", "0"),
+    ] {
+        assert_eq!(record[name], value, "{name} of {record:#}");
+    }
+    let [said] = &of(SERVER)[..] else { panic!("{:?}", of(SERVER)) };
+    assert_eq!((&said["MESSAGE"], &said["PRIMCS_STATUS"]), (&json!("run"), &json!("error")));
 }
 
 /// The half that talks to clients, by the kernel's word.
