@@ -16,7 +16,7 @@ BENCH_ROUNDS ?= 100
 FUZZ_SECONDS ?= 600
 TARGETS ?=
 
-.PHONY: bench fuzz help preflight release run programs clients test test-rootless check policy soak
+.PHONY: bench fuzz help package preflight release run programs clients test test-rootless check policy soak vm vm-full
 
 help: ## say what there is to make
 	@.ci/preflight
@@ -31,6 +31,9 @@ release: preflight ## build both programs into target/release
 	$(CARGO) build --locked --release --bin primcs
 # With umask 002, which is usual, they would be writable by a group, and primcs refuses to start such.
 	@chmod go-w "$(target)/release/primcs" "$(target)/release/primcs-supervisor"
+
+package: release ## make target/package/primcs_VERSION_ARCH.deb of the release programs
+	packaging/build "$(target)/release" "$(target)"
 
 run: release ## build, then serve MCP on http://127.0.0.1:9000/mcp
 	@exec "$(target)/release/primcs" serve $(ARGS)
@@ -61,6 +64,13 @@ test-rootless: programs rootless ## the promises to a plain user, tried as one
 rootless:
 	@PRIMCS_TEST_PROGRAMS="$(programs)" PRIMCS_TEST_WEAKENED_PROGRAMS="$(weakened)" .ci/rootless
 
+.PHONY: image image-full
+image: release ## build the container image and try it in real containers (as root; podman and runc)
+	@tests/container/image "$(target)/release"
+
+image-full: ## the same, programs built by the image's own stage
+	@tests/container/image full
+
 check: ## exactly what CI runs
 	@.ci/run
 
@@ -68,8 +78,9 @@ check: ## exactly what CI runs
 check-aarch64: preflight ## check the code for aarch64, as far as that goes without such a machine
 	@CARGO="$(CARGO)" .ci/check-aarch64
 
-policy: preflight ## check policy/, write policy/proofs.txt and docs/policy.md anew
+policy: preflight ## check policy/, write what is made from it anew: proofs.txt, docs/policy.md, the profile for engines
 	PRIMCS_WRITE_PROOFS=1 $(CARGO) test --locked --quiet --test policy the_committed_table
+	PRIMCS_WRITE_PROFILE=1 $(CARGO) test --locked --quiet --test container
 	$(CARGO) run --locked --quiet --bin primcs -- policy check policy
 	$(CARGO) run --locked --quiet --bin primcs -- policy explain >docs/policy.md
 
@@ -81,6 +92,13 @@ soak: programs ## 20,000 runs (RUNS=) and 500 kills (MOMENTS= of each kind), whi
 	  PRIMCS_TEST_SOAK="$(abspath $(target))/soak" $(CARGO) test --locked --test soak
 	python3 tests/soak/graph.py "$(target)/soak/soak.csv" "$(target)/soak/soak.svg"
 	@echo "soak: what was counted is in $(target)/soak/soak.csv and soak.svg"
+
+# tests/vm/README.md says what is in there. Cold it takes some minutes and downloads a small Debian.
+vm: package ## install the package in a machine with systemd and cgroup v2, and try it there
+	tests/vm/run stock "$(target)/package" "$(target)/vm"
+
+vm-full: vm programs ## the same with the kernel of the backports, and the other tests in there too
+	tests/vm/run newer "$(target)/package" "$(target)/vm-full" "$(programs)" "$(weakened)"
 
 fuzz: preflight ## send each target of fuzz/ what it has not seen, FUZZ_SECONDS each
 	.ci/fuzz $(FUZZ_SECONDS) $(TARGETS)

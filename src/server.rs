@@ -40,12 +40,15 @@ mod readable;
 mod result;
 mod run;
 mod schema;
+mod scope;
 mod screen;
 mod self_confine;
 mod start;
 mod stdio;
+mod stopping;
 mod supervisor_client;
 mod terminal;
+mod token;
 mod tool;
 mod weaken;
 
@@ -53,7 +56,7 @@ use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use crate::settings::SettingsError;
 
@@ -76,6 +79,18 @@ enum Failure {
     Check(#[from] policy_check::CheckError),
     #[error("cannot write")]
     Write(#[source] io::Error),
+}
+
+/// The command line, for who writes manuals and completions of it.
+#[must_use]
+pub fn command_line() -> clap::Command {
+    Arguments::command()
+}
+
+/// What `primcs config default` prints.
+#[must_use]
+pub fn default_configuration() -> &'static str {
+    explain::DEFAULT_FILE
 }
 
 /// Does what the command line says; the exit status is for the shell.
@@ -138,6 +153,10 @@ fn next(failure: &Failure) -> Option<String> {
     let Failure::Host(failure) = failure else { return None };
     match failure {
         HostError::Connect(supervisor_client::ConnectError::Unable(unable)) => doctor::next(unable),
+        HostError::Start(start::StartError::Join { .. }) => Some(
+            "systemctl start primcs-supervisor.socket; only root and the user primcs may connect"
+                .to_owned(),
+        ),
         HostError::Start(start::StartError::Supervisor(error))
         | HostError::Settings(SettingsError::Trust(error))
         | HostError::Policy(policy_files::PolicyFilesError::Trust(error)) => Some(error.next()),

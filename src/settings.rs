@@ -11,7 +11,7 @@ mod environment;
 mod shown;
 
 #[cfg(feature = "server")]
-pub use environment::DEFAULT_LISTEN;
+pub use environment::{DEFAULT_DRAIN, DEFAULT_LISTEN};
 #[cfg(feature = "server")]
 pub use shown::Origin;
 
@@ -41,6 +41,10 @@ pub struct Settings {
     pub listen: Option<SocketAddr>,
     /// Listen beyond loopback although anyone who reaches the port can run code.
     pub allow_unauthenticated: Option<bool>,
+    /// How long runs under way may go on after SIGTERM, in seconds.
+    pub drain_s: Option<u64>,
+    /// File with the token that callers over HTTP must send.
+    pub token_file: Option<PathBuf>,
     /// URL under which clients reach the server, when it is not the address listened on.
     pub public_url: Option<String>,
     /// Further `Host` values that are answered.
@@ -148,6 +152,8 @@ impl Settings {
             allow_soft_limits: self.allow_soft_limits.or(lower.allow_soft_limits),
             listen: self.listen.or(lower.listen),
             allow_unauthenticated: self.allow_unauthenticated.or(lower.allow_unauthenticated),
+            drain_s: self.drain_s.or(lower.drain_s),
+            token_file: self.token_file.or(lower.token_file),
             public_url: self.public_url.or(lower.public_url),
             allowed_hosts: self.allowed_hosts.or(lower.allowed_hosts),
             allowed_origins: self.allowed_origins.or(lower.allowed_origins),

@@ -1,10 +1,15 @@
 //! The privileged half: one thread, no network, no runtime. [`startup`] makes the host ready,
 //! [`serve`] is the loop, [`runs`] are what it drives, [`nursery`] makes their processes.
+//!
+//! One life serves one server. Descriptor 0 is the connection to it, made by the server that started
+//! us, or, as a service, the socket on which systemd listens and we take the first that comes.
 #![forbid(unsafe_code)]
 
 pub mod admission;
 pub mod arguments;
+pub mod audit;
 pub mod base;
+pub mod door;
 pub mod host;
 pub mod identities;
 pub mod instance;
@@ -29,6 +34,7 @@ use std::process::ExitCode;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use crate::notify::Notify;
 use crate::sys::descriptors;
 use crate::wire::{self, ToServer, ToSupervisor, Unable};
 
@@ -52,12 +58,19 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         log(format_args!("descriptor 0 is not open; it is started by `primcs`, not by hand"));
         return ExitCode::FAILURE;
     };
+    let notify = match Notify::connect(std::env::var_os) {
+        Ok(notify) => notify,
+        Err(error) => {
+            log(format_args!("cannot speak with the service manager (NOTIFY_SOCKET): {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
     let ready = match startup::ready(arguments) {
         Ok(ready) => ready,
-        Err(error) => return refuse(&server, error.unable()),
+        Err(error) => return refuse(server, error.unable()),
     };
     let cgroup = ready.cgroup.clone();
-    let served = serve::Serving::new(ready, server)
+    let served = serve::Serving::new(ready, server, notify)
         .map_err(serve::ServeError::from)
         .and_then(|serving| serving.until_the_end(&cgroup));
     if let Err(error) = &served {
@@ -71,20 +84,27 @@ fn log(line: fmt::Arguments<'_>) {
     drop(writeln!(io::stderr(), "primcs-supervisor: {line}"));
 }
 
-/// Says why and what to do, once: to a server that is there to pass it on, else to the log.
-fn refuse(server: &OwnedFd, unable: Unable) -> ExitCode {
+/// Says why and what to do, once: to a server that is there to pass it on, else to the log. A service
+/// says it in its own log in any case.
+fn refuse(server: OwnedFd, unable: Unable) -> ExitCode {
     let said = format!("{} ({})", unable.problem, unable.check);
+    let is_service = door::listens(&server).unwrap_or(false);
+    let server = if is_service { door::accept(&server).ok().flatten() } else { Some(server) };
+    let told = server.is_some_and(|server| tell(&server, unable));
+    if is_service || !told {
+        log(format_args!("{said}"));
+    }
+    ExitCode::FAILURE
+}
+
+fn tell(server: &OwnedFd, unable: Unable) -> bool {
     // Closing with its hello unread would reset the connection before it reads our answer.
-    let told = match wire::receive::<ToSupervisor>(server) {
+    match wire::receive::<ToSupervisor>(server) {
         Ok(Some(_hello)) => wire::send(server, &ToServer::Unable(Box::new(unable)), &[]).is_ok(),
         // It left before it said anything, most often for this very reason, and then it said so.
         Ok(None) => true,
         Err(_) => false,
-    };
-    if !told {
-        log(format_args!("{said}"));
     }
-    ExitCode::FAILURE
 }
 
 /// An error and its causes on one line.

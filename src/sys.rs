@@ -10,3 +10,5 @@ pub mod securebits;
 pub mod signals;
 pub mod socket;
 pub mod wait;
+#[cfg(feature = "server")]
+pub mod xattr;

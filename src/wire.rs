@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod codec;
+pub mod journal;
 pub mod message;
 
 pub use codec::{CodecError, receive, send};

@@ -23,10 +23,11 @@ use source::{Token, lines_of_code, own_paths, tokens};
 const ARROWS: &[(&str, &[&str])] = &[
     ("bin/primcs", &["server"]),
     ("bin/primcs-supervisor", &["supervisor"]),
-    ("server", &["policy", "settings", "sys", "trusted", "wire"]),
-    ("supervisor", &["policy", "sandbox", "settings", "sys", "trusted", "wire"]),
+    ("server", &["notify", "policy", "settings", "sys", "trusted", "wire"]),
+    ("supervisor", &["notify", "policy", "sandbox", "settings", "sys", "trusted", "wire"]),
     ("sandbox", &["policy", "sys", "wire"]),
     ("wire", &["sys::socket"]),
+    ("notify", &[]),
     ("policy", &[]),
     ("settings", &["trusted"]),
     ("sys", &[]),
@@ -34,8 +35,9 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// What runs with privilege while there are runs, and so is read first by whoever doubts us.
-const AT_EVERY_RUN: &[&str] = &["bin/primcs-supervisor", "sandbox", "supervisor", "sys", "wire"];
-const LINES_AT_EVERY_RUN: usize = 4_100;
+const AT_EVERY_RUN: &[&str] =
+    &["bin/primcs-supervisor", "notify", "sandbox", "supervisor", "sys", "wire"];
+const LINES_AT_EVERY_RUN: usize = 4_350;
 
 /// What runs with privilege once, before the first message: reading policy and settings as
 /// far as they can be trusted, and copying the host's interpreter (docs/decisions/0010-size-of-the-privileged-half.md).
@@ -47,7 +49,7 @@ const AT_START: &[&str] = &[
     "supervisor::startup",
     "trusted",
 ];
-const LINES_AT_START: usize = 4_200;
+const LINES_AT_START: usize = 4_250;
 
 const LONGEST_FILE: usize = 500;
 

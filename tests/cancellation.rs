@@ -17,6 +17,7 @@ mod tests {
     use nix::unistd::Pid;
 
     use super::support::aloud::not_tried;
+    use super::support::http::Connection;
     use super::support::mcp::{Call, Era, Stream, run};
     use super::support::processes::{
         Process, assert_gone, descendants, eventually, host_mounts, supervisor_of,
@@ -133,7 +134,7 @@ mod tests {
 
     /// proves: ending server; ending mounts
     #[test]
-    fn sigterm_of_the_server_ends_everything() {
+    fn an_interrupt_of_the_server_ends_everything_at_once() {
         let server = Server::start(&[]);
         let mounts = host_mounts();
         let (stream, mut processes) = under_way(&server, Era::Modern);
@@ -145,7 +146,7 @@ mod tests {
         } else {
             not_tried("no control group is left: with soft limits there are none");
         }
-        server.signal(Signal::SIGTERM);
+        server.signal(Signal::SIGINT);
         assert_gone(&processes, SECOND);
         drop(stream);
         let status = server.wait();
@@ -153,6 +154,47 @@ mod tests {
         assert_eq!(host_mounts(), mounts);
         let left: Vec<_> = groups.iter().filter(|group| group.exists()).collect();
         assert!(left.is_empty(), "{left:?}");
+    }
+
+    #[test]
+    fn sigterm_lets_runs_end_by_themselves_while_new_calls_are_sent_away() {
+        let server = Server::start(&[]);
+        let call =
+            Call::new("print('under way', flush=True)\nimport time; time.sleep(2)\nprint('done')");
+        let mut stream = call.with_progress().stream(server.address, Era::Modern);
+        stream.wait_for("under way");
+        let ready = |address| {
+            let mut connection = Connection::open(address);
+            connection.send("GET", "/readyz", &[], b"");
+            connection.response().map(|answer| answer.status)
+        };
+        assert_eq!(ready(server.address).expect("an answer"), 200);
+        server.signal(Signal::SIGTERM);
+        assert!(eventually(SECOND, || ready(server.address).is_ok_and(|status| status == 503)));
+        let sent_away = run(server.address, "print(1)").expect("busy");
+        assert_eq!(sent_away.result()["error"]["code"], "server.draining");
+        let answer = stream.answer();
+        assert_eq!((answer.status(), answer.stdout()), ("ok", "under way\ndone\n"));
+        assert!(server.wait().success());
+    }
+
+    /// proves: ending server
+    #[test]
+    fn a_run_that_goes_on_beyond_the_drain_is_ended_and_so_it_is_at_a_second_sigterm() {
+        for (drain, signals) in [("1", 1), ("600", 2)] {
+            let server = Server::start(&["--drain-s", drain]);
+            let (stream, processes) = under_way(&server, Era::Modern);
+            let began = Instant::now();
+            for _ in 0..signals {
+                server.signal(Signal::SIGTERM);
+                // Two at once would be one to the kernel.
+                assert!(eventually(SECOND, || server.log().contains("draining")));
+            }
+            assert_eq!(stream.answer().status(), "killed");
+            assert_gone(&processes, SECOND);
+            assert!(began.elapsed() < Duration::from_secs(60), "it waited for the drain");
+            assert!(server.wait().success());
+        }
     }
 
     /// The nursery's own group may be one that the tests were started in.

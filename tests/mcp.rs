@@ -23,5 +23,9 @@ mod call;
 mod http;
 
 #[cfg(test)]
+#[path = "mcp/token.rs"]
+mod token;
+
+#[cfg(test)]
 #[path = "mcp/confined.rs"]
 mod confined;

@@ -26,8 +26,10 @@ pub(super) enum Command {
     /// MCP on stdin and stdout
     Stdio(HostArguments),
     /// One run, on the same path as the server's
+    #[command(after_long_help = EXIT_STATUS_OF_RUN)]
     Run(RunArguments),
     /// What this host offers; fails when a run could not be confined
+    #[command(after_long_help = EXIT_STATUS_OF_DOCTOR)]
     Doctor(DoctorArguments),
     /// What runs may do, and why
     #[command(subcommand)]
@@ -36,6 +38,22 @@ pub(super) enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
 }
+
+// A heading, and lines of a term, two spaces and its meaning: the man pages are made of it, too.
+const EXIT_STATUS_OF_RUN: &str = "\
+Exit status:
+  0-255    of the program
+  128 + N  when signal N ended the program
+  124      when its time was over
+  125      when there is no status: it could not be run, or another limit stopped it
+  141      when nobody read what it printed any more";
+
+const EXIT_STATUS_OF_DOCTOR: &str = "\
+Exit status:
+  0  runs are confined, with hard limits
+  1  no run can be confined
+  2  the command line is wrong
+  3  runs are confined, but no cgroup limits their memory, processes and CPU";
 
 /// What every command that starts a supervisor takes.
 #[derive(Debug, Clone, Default, Args)]
@@ -70,6 +88,12 @@ pub(super) struct ServeArguments {
     /// Listen beyond loopback although everybody who reaches the port can then run code
     #[arg(long)]
     pub(super) allow_unauthenticated: bool,
+    /// Seconds for runs under way to end by themselves at SIGTERM [default: 30]
+    #[arg(long, value_name = "S")]
+    pub(super) drain_s: Option<u64>,
+    /// Socket of a supervisor that runs as a service; it has its settings from the file
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["state_dir", "python", "max_runs", "allow_soft_limits"])]
+    pub(super) supervisor: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -182,6 +206,7 @@ impl ServeArguments {
         Settings {
             listen: self.listen,
             allow_unauthenticated: self.allow_unauthenticated.then_some(true),
+            drain_s: self.drain_s,
             ..self.host.settings()
         }
     }

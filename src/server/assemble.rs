@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 
 use crate::policy::Policy;
 use crate::settings::Settings;
@@ -18,6 +16,7 @@ use super::metrics::Metrics;
 use super::queue::Queue;
 use super::run::{OutputCaps, Runner};
 use super::self_confine::{self, ConfineError};
+use super::stopping::Stopping;
 use super::supervisor_client::SupervisorClient;
 use super::tool::CallRules;
 
@@ -52,10 +51,11 @@ const BLOCKING_THREADS: usize = 16;
 /// For the supervisor to empty its sandboxes when we leave.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// Confines this process, then runs `work` in a runtime of its own. When `work` is done the
-/// supervisor is told and given a moment.
+/// Confines this process, then runs `work` in a runtime of its own; at SIGTERM runs have `drain` to
+/// end by themselves. When `work` is done the supervisor is told and given a moment.
 pub(super) fn with_runtime<T, F>(
     connected: Connected,
+    drain: Duration,
     work: impl FnOnce(Assembled) -> F,
 ) -> Result<T, AssembleError>
 where
@@ -71,7 +71,7 @@ where
         .build()
         .map_err(AssembleError::Runtime)?;
     let outcome = runtime.block_on(async {
-        let assembled = assemble(connected)?;
+        let assembled = assemble(connected, drain)?;
         let supervisor = assembled.runner.supervisor.clone();
         let done = work(assembled).await;
         if tokio::time::timeout(GOODBYE, supervisor.close()).await.is_err() {
@@ -89,24 +89,24 @@ fn leave(runtime: Runtime) {
 }
 
 /// Must be called within the runtime.
-fn assemble(connected: Connected) -> Result<Assembled, AssembleError> {
+fn assemble(connected: Connected, drain: Duration) -> Result<Assembled, AssembleError> {
     let Connected { settings, policy, welcome, socket, supervisor: _supervisor } = connected;
-    let shutdown = CancellationToken::new();
-    stop_on_signals(&shutdown).map_err(AssembleError::Signals)?;
     let supervisor = SupervisorClient::start(socket).map_err(AssembleError::Socket)?;
+    let queue =
+        Queue::new(whole(u64::from(welcome.max_runs)), whole(policy.limits.call.queue.value));
+    let stopping = Stopping::default();
+    stopping.on_signals(queue.clone(), drain).map_err(AssembleError::Signals)?;
     self_confine::filter_calls(&policy)?;
     #[cfg(feature = "weaken")]
     super::weaken::prove();
     let rules = call_rules(&settings, &policy, &welcome);
-    let queue =
-        Queue::new(whole(u64::from(welcome.max_runs)), whole(policy.limits.call.queue.value));
     let runner = Runner {
         supervisor,
         queue,
         metrics: Arc::new(Metrics::new()),
         welcome: Arc::new(welcome),
         caps: output_caps(&settings, &policy),
-        shutdown,
+        stopping,
     };
     Ok(Assembled { settings, policy, runner, rules })
 }
@@ -132,19 +132,4 @@ fn output_caps(settings: &Settings, policy: &Policy) -> OutputCaps {
 /// A limit as a size in memory; what does not fit there is no limit.
 pub(super) fn whole(value: u64) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
-}
-
-fn stop_on_signals(shutdown: &CancellationToken) -> io::Result<()> {
-    let (mut interrupt, mut terminate) =
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let shutdown = shutdown.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        tracing::info!("stopping");
-        shutdown.cancel();
-    });
-    Ok(())
 }

@@ -59,8 +59,9 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let ready = began.elapsed();
     let style = Style { json: arguments.json, raw: arguments.raw };
     let timeout = arguments.timeout;
-    let shown =
-        assemble::with_runtime(connected, |assembled| one_run(assembled, code, timeout, style))??;
+    let shown = assemble::with_runtime(connected, Duration::ZERO, |assembled| {
+        one_run(assembled, code, timeout, style)
+    })??;
     if arguments.timings {
         let said = say_timings(ready, began.elapsed(), &shown.result);
         unless_reader_left(said).map_err(RunError::Write)?;

@@ -13,6 +13,7 @@ mod reached;
 mod report;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -48,10 +49,11 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<ExitCode, Failure> {
     let outcome = match host.and_then(Host::connect) {
         Ok(connected) => {
             let welcome = Box::new(connected.welcome.clone());
-            let (probe, reached) = assemble::with_runtime(connected, |assembled| async move {
-                let probe = health::ask(&assembled.runner.supervisor).await;
-                (probe, reached::limits(&assembled).await)
-            })?;
+            let (probe, reached) =
+                assemble::with_runtime(connected, Duration::ZERO, |assembled| async move {
+                    let probe = health::ask(&assembled.runner.supervisor).await;
+                    (probe, reached::limits(&assembled).await)
+                })?;
             // A supervisor that runs as a service has other rights than who asks it.
             facts.rootless = welcome.rootless;
             Outcome::Started { welcome, probe, reached }

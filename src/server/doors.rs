@@ -5,30 +5,35 @@ use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit};
 use tokio_util::sync::CancellationToken;
 
-use crate::settings::{DEFAULT_LISTEN, Settings};
+use crate::notify::Notify;
+use crate::settings::{DEFAULT_DRAIN, DEFAULT_LISTEN, Settings};
 
 use super::Failure;
 use super::arguments::{HostArguments, ServeArguments};
 use super::assemble::{self, Assembled, whole};
 use super::first_screen;
 use super::health::Health;
-use super::host::Host;
+use super::host::{self, Host};
 use super::http::{self, Guard, GuardError, HttpDoor};
 use super::log::Usual;
 use super::mcp::{self, Door, McpServer};
 use super::principal::Principal;
 use super::stdio::{self, Streams};
+use super::stopping::{self, Stopping};
+use super::token::{Token, TokenError};
 
 /// Why a door stays shut.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DoorError {
     #[error(
-        "{address} is reachable from other machines and there is no authentication, so anybody \
-         there could run code; listen on 127.0.0.1, or say --allow-unauthenticated"
+        "{address} is reachable from other machines and no token is set, so anybody there could run \
+         code; set one (token_file, /etc/primcs/token), listen on 127.0.0.1, or say \
+         --allow-unauthenticated"
     )]
     Open { address: SocketAddr },
     #[error("cannot listen on {address}; choose another one with --listen")]
@@ -39,12 +44,16 @@ pub(super) enum DoorError {
     },
     #[error(transparent)]
     Guard(#[from] GuardError),
+    #[error(transparent)]
+    Token(#[from] TokenError),
     #[error(
         "{allowed} open files are too few for {max_runs} runs and their clients, which need {least}; \
          raise the limit (LimitNOFILE=8192 in the unit, `ulimit -Hn 8192` in a shell) or lower \
          --max-runs"
     )]
     Descriptors { allowed: u64, max_runs: u32, least: u64 },
+    #[error("cannot speak with the service manager (NOTIFY_SOCKET)")]
+    Notify(#[source] io::Error),
     #[error("the door failed")]
     Door(#[source] io::Error),
     #[error("the supervisor ended; without it nothing can run")]
@@ -52,19 +61,32 @@ pub(super) enum DoorError {
 }
 
 pub(super) fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
-    let host = Host::split(arguments.settings(), arguments.host.config.as_deref(), Usual::Events)?;
-    let listener = bind(&host.settings)?;
-    let guard = guard(&host.settings, &listener)?;
+    // The filter leaves no way to connect later.
+    let notify = Notify::connect(std::env::var_os).map_err(DoorError::Notify)?;
+    let (flags, config) = (arguments.settings(), arguments.host.config.as_deref());
+    let host = match &arguments.supervisor {
+        Some(supervisor) => Host::join(flags, config, supervisor)?,
+        None => Host::split(flags, config, Usual::Events)?,
+    };
+    let credentials = host::environment("CREDENTIALS_DIRECTORY");
+    let token =
+        Token::load(credentials, host.settings.token_file.as_deref()).map_err(DoorError::Token)?;
+    let listener = bind(&host.settings, token.is_some())?;
+    let guard = guard(&host.settings, &listener, token)?;
     let connected = host.connect()?;
     let most = most_connections(connected.welcome.max_runs)?;
-    assemble::with_runtime(connected, |assembled| serve_http(assembled, listener, guard, most))?
+    let drain = Duration::from_secs(connected.settings.drain_s.unwrap_or(DEFAULT_DRAIN));
+    let door = (listener, guard, most);
+    assemble::with_runtime(connected, drain, |assembled| serve_http(assembled, door, notify))?
         .map_err(Failure::from)
 }
 
 pub(super) fn stdio(arguments: &HostArguments) -> Result<ExitCode, Failure> {
     let streams = Streams::take();
     let host = Host::split(arguments.settings(), arguments.config.as_deref(), Usual::Events)?;
-    assemble::with_runtime(host.connect()?, |assembled| serve_stdio(assembled, streams))?
+    // Its one client has gone, or wants it to.
+    let drain = Duration::ZERO;
+    assemble::with_runtime(host.connect()?, drain, |assembled| serve_stdio(assembled, streams))?
         .map_err(Failure::from)
 }
 
@@ -77,10 +99,10 @@ fn most_connections(max_runs: u32) -> Result<usize, DoorError> {
 }
 
 /// Before the supervisor is awaited, so that a taken port is reported at once.
-fn bind(settings: &Settings) -> Result<TcpListener, DoorError> {
+fn bind(settings: &Settings, has_token: bool) -> Result<TcpListener, DoorError> {
     let address = settings.listen.unwrap_or(DEFAULT_LISTEN);
     let open = !address.ip().to_canonical().is_loopback();
-    if open && settings.allow_unauthenticated != Some(true) {
+    if open && !has_token && settings.allow_unauthenticated != Some(true) {
         return Err(DoorError::Open { address });
     }
     let listen = |source| DoorError::Listen { address, source };
@@ -89,28 +111,32 @@ fn bind(settings: &Settings) -> Result<TcpListener, DoorError> {
     Ok(listener)
 }
 
-fn guard(settings: &Settings, listener: &TcpListener) -> Result<Guard, DoorError> {
+fn guard(
+    settings: &Settings,
+    listener: &TcpListener,
+    token: Option<Token>,
+) -> Result<Guard, DoorError> {
     let address = listener.local_addr().map_err(DoorError::Door)?;
     Ok(Guard::new(
         address,
         settings.public_url.as_deref(),
         settings.allowed_hosts.as_deref().unwrap_or_default(),
         settings.allowed_origins.as_deref().unwrap_or_default(),
+        token,
     )?)
 }
 
 async fn serve_http(
     assembled: Assembled,
-    listener: TcpListener,
-    guard: Guard,
-    most_connections: usize,
+    (listener, guard, most_connections): (TcpListener, Guard, usize),
+    notify: Notify,
 ) -> Result<ExitCode, DoorError> {
     let address = listener.local_addr().map_err(DoorError::Door)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(DoorError::Door)?;
     let Assembled { settings, policy, runner, rules } = assembled;
-    let shutdown = runner.shutdown.clone();
+    let Stopping { draining, shutdown } = runner.stopping.clone();
     let supervisor = runner.supervisor.clone();
-    let screen = first_screen::text(address, &settings, &runner.welcome);
+    let screen = first_screen::text(address, &settings, &runner.welcome, guard.has_token());
     tracing::info!(
         %address,
         policy = runner.welcome.policy_digest,
@@ -128,6 +154,8 @@ async fn serve_http(
     if std::env::var_os("JOURNAL_STREAM").is_none() {
         write!(io::stderr(), "{screen}").map_err(DoorError::Door)?;
     }
+    notify.say(&format!("READY=1\nSTATUS=MCP at http://{address}/mcp"));
+    tokio::spawn(stopping::show_life(notify, draining));
     let serving = door.serve(listener, shutdown.clone());
     unless_supervisor_leaves(&supervisor, &shutdown, serving).await?;
     Ok(ExitCode::SUCCESS)
@@ -135,7 +163,7 @@ async fn serve_http(
 
 async fn serve_stdio(assembled: Assembled, streams: Streams) -> Result<ExitCode, DoorError> {
     let Assembled { policy, runner, rules, .. } = assembled;
-    let shutdown = runner.shutdown.clone();
+    let shutdown = runner.stopping.shutdown.clone();
     let supervisor = runner.supervisor.clone();
     let most_text = whole(policy.limits.run.output.text_characters.value);
     let server = McpServer {

@@ -70,6 +70,14 @@ impl CallError {
         )
     }
 
+    pub(super) fn draining(retry_after_ms: u64) -> Self {
+        Self::new(
+            "server.draining",
+            "this server is stopping and takes no new calls; the code was not run",
+            format!("Call again in {retry_after_ms} ms, when it or another one is there."),
+        )
+    }
+
     pub(super) fn refused(message: &str) -> Self {
         Self::new("run.rejected", message, "Change the call as the message says.")
     }

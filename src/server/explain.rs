@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::policy;
-use crate::settings::{self, DEFAULT_LISTEN, Origin, ResultSettings, Settings};
+use crate::settings::{self, DEFAULT_DRAIN, DEFAULT_LISTEN, Origin, ResultSettings, Settings};
 
 use super::Failure;
 use super::arguments::{ConfigCommand, PolicyCommand};
@@ -77,6 +77,7 @@ fn defaults(root: bool) -> Settings {
         allow_soft_limits: Some(false),
         listen: Some(DEFAULT_LISTEN),
         allow_unauthenticated: Some(false),
+        drain_s: Some(DEFAULT_DRAIN),
         allowed_hosts: Some(Vec::new()),
         allowed_origins: Some(Vec::new()),
         results: Some(ResultSettings {
@@ -92,7 +93,7 @@ fn print(text: &str) -> Result<ExitCode, Failure> {
 }
 
 /// Every setting, commented out, with its default or an example.
-const DEFAULT_FILE: &str = r#"# primcs.toml. A flag wins over PRIMCS_* in the environment, that over this file.
+pub(super) const DEFAULT_FILE: &str = r#"# primcs.toml. A flag wins over PRIMCS_* in the environment, that over this file.
 # Unknown keys are errors. `primcs config check FILE` tries a file.
 
 # Where the private copy of the system is kept (root: /var/lib/primcs).
@@ -115,6 +116,13 @@ const DEFAULT_FILE: &str = r#"# primcs.toml. A flag wins over PRIMCS_* in the en
 
 # Listen beyond loopback although everybody who reaches the port can run code.
 #allow_unauthenticated = false
+
+# Seconds for runs under way to end by themselves at SIGTERM; a second SIGTERM ends them at once.
+#drain_s = 30
+
+# File with a token (`openssl rand -hex 32`) that callers over HTTP must send as `Authorization: Bearer`.
+# The service reads /etc/primcs/token by itself.
+#token_file = "/etc/primcs/token"
 
 # URL under which clients reach the server; its host and origin are then answered.
 #public_url = "https://primcs.example.com/mcp"

@@ -8,7 +8,12 @@ use crate::settings::Settings;
 use crate::wire::Welcome;
 
 /// As text, for stderr.
-pub(super) fn text(address: SocketAddr, settings: &Settings, welcome: &Welcome) -> String {
+pub(super) fn text(
+    address: SocketAddr,
+    settings: &Settings,
+    welcome: &Welcome,
+    has_token: bool,
+) -> String {
     let public_url = settings.public_url.as_deref();
     let own_url = format!("http://{address}/mcp");
     let url = public_url.unwrap_or(&own_url);
@@ -16,10 +21,13 @@ pub(super) fn text(address: SocketAddr, settings: &Settings, welcome: &Welcome) 
         Some(public) => format!("{own_url}, for clients {public}"),
         None => own_url.clone(),
     };
-    let who = if address.ip().is_loopback() {
+    let who = if has_token {
+        "whoever sends the token (Authorization: Bearer). They count as one caller"
+    } else if address.ip().is_loopback() {
         "every program on this machine; nobody else. They count as one caller"
     } else {
-        "EVERYBODY who reaches this port can run code. They count as one caller"
+        "EVERYBODY who reaches this port (in a container: its whole network) can run code; a token \
+         in token_file ends that"
     };
     let rights = if welcome.rootless { "rootless" } else { "root supervisor" };
     let hard = if welcome.limits.hard { "hard limits" } else { "SOFT LIMITS, not enforced" };
@@ -42,9 +50,11 @@ pub(super) fn text(address: SocketAddr, settings: &Settings, welcome: &Welcome) 
         ("policy", welcome.policy_digest.chars().take(16).collect()),
     ];
     let facts: Vec<_> = lines.iter().map(|(name, value)| format!("  {name:<13} {value}")).collect();
+    let secret =
+        if has_token { ", \"headers\": {\"Authorization\": \"Bearer TOKEN\"}" } else { "" };
     format!(
         "PRIMCS is ready.\n{}\nPaste into your MCP client:\n  {{\"mcpServers\": {{\"primcs\": \
-         {{\"type\": \"http\", \"url\": \"{url}\"}}}}}}\nTry in another terminal:\n  {}\n",
+         {{\"type\": \"http\", \"url\": \"{url}\"{secret}}}}}}}\nTry in another terminal:\n  {}\n",
         facts.join("\n"),
         command(&own_name(), settings, welcome.limits.hard),
     )

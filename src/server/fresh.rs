@@ -15,7 +15,7 @@ use nix::sys::prctl;
 use crate::sys::descriptors;
 
 /// What is read by us, by what we link (terminal width and colours), or by the supervisor.
-const KEPT: [&str; 18] = [
+const KEPT: [&str; 21] = [
     "PATH",
     "HOME",
     "XDG_CONFIG_HOME",
@@ -23,6 +23,9 @@ const KEPT: [&str; 18] = [
     "XDG_RUNTIME_DIR",
     "PORT",
     "JOURNAL_STREAM",
+    "NOTIFY_SOCKET",
+    "CREDENTIALS_DIRECTORY",
+    "WATCHDOG_USEC",
     "TERM",
     "COLUMNS",
     "NO_COLOR",

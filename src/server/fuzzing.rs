@@ -58,7 +58,7 @@ impl Door {
         hosts: &[String],
         origins: &[String],
     ) -> Result<Self, String> {
-        let guard = Guard::new(listen, public_url, hosts, origins);
+        let guard = Guard::new(listen, public_url, hosts, origins, None);
         guard.map(Self).map_err(|error| error.to_string())
     }
 

@@ -15,6 +15,7 @@ use crate::wire::Welcome;
 use super::doctor;
 use super::log::{self, LogError, Usual};
 use super::policy_files::{self, PolicyFilesError};
+use super::scope;
 use super::start::{self, Split, StartError};
 use super::supervisor_client::{self, ConnectError};
 
@@ -33,7 +34,7 @@ pub(super) struct Connected {
     pub(super) welcome: Welcome,
     pub(super) socket: OwnedFd,
     /// Kept so that its end is collected.
-    pub(super) supervisor: Child,
+    pub(super) supervisor: Option<Child>,
 }
 
 /// Why the program cannot work.
@@ -107,10 +108,32 @@ impl Host {
         config: Option<&Path>,
         usual: Usual,
     ) -> Result<Self, HostError> {
+        Self::begin(flags, config, usual, |given| {
+            // The supervisor is born in it.
+            scope::take();
+            start::split(given, config, usual.wants_audit())
+        })
+    }
+
+    /// Connects to a supervisor that is a service of its own, and gives up privilege.
+    pub(super) fn join(
+        flags: Settings,
+        config: Option<&Path>,
+        supervisor: &Path,
+    ) -> Result<Self, HostError> {
+        Self::begin(flags, config, Usual::Events, |_| start::join(supervisor))
+    }
+
+    fn begin(
+        flags: Settings,
+        config: Option<&Path>,
+        usual: Usual,
+        split: impl FnOnce(&Settings) -> Result<Split, StartError>,
+    ) -> Result<Self, HostError> {
         doctor::look_before();
         let given = flags.over(environment_settings()?).checked()?;
         let root = nix::unistd::geteuid().is_root();
-        let split = start::split(&given, config)?;
+        let split = split(&given)?;
         let settings = given.over(Settings::from_file(config, root, environment)?);
         log::start(settings.log.as_deref(), usual)?;
         Ok(Self { settings, split })
@@ -120,11 +143,29 @@ impl Host {
     pub(super) fn connect(self) -> Result<Connected, HostError> {
         let Split { socket, supervisor } = self.split;
         let policy = policy_files::load(self.settings.policy.as_deref())?;
-        let welcome = supervisor_client::connect(&socket, &policy.digest)?;
+        let mut welcome =
+            supervisor_client::connect(&socket, &policy.digest).map_err(with_refusal)?;
+        if let (Some(why), Some(refusal)) = (&mut welcome.no_cgroups, scope::refusal()) {
+            *why = format!("{why}; {refusal}");
+        }
+        if let Some(Ok(name)) = scope::asked() {
+            tracing::info!(scope = name, "systemd has made a scope for this start");
+        }
         for note in &welcome.notes {
             tracing::info!(note, "about this host");
         }
         Ok(Connected { settings: self.settings, policy, welcome, socket, supervisor })
+    }
+}
+
+/// What the supervisor misses is what systemd did not give us.
+fn with_refusal(error: ConnectError) -> ConnectError {
+    match (error, scope::refusal()) {
+        (ConnectError::Unable(mut unable), Some(refusal)) if unable.check == "cgroup.limits" => {
+            unable.problem = format!("{}; {refusal}", unable.problem);
+            ConnectError::Unable(unable)
+        }
+        (error, _) => error,
     }
 }
 

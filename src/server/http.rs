@@ -26,9 +26,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::wire::ProbeReport;
+
 use super::health::Health;
 use super::mcp::{Door, McpServer, Shared};
-use super::principal::Principal;
 
 pub(super) use guard::{Guard, GuardError};
 use patience::Patient;
@@ -59,6 +60,8 @@ const MOST_HEAD_BYTES: usize = 32 * 1024;
 
 /// For answers under way when the server stops; the runs themselves end at once.
 const CLOSING: Duration = Duration::from_millis(900);
+
+const DRAINING: &str = "the server is stopping and takes no new calls";
 
 impl HttpDoor {
     pub(super) fn new(
@@ -153,7 +156,11 @@ impl HttpDoor {
             ("/mcp" | "/mcp/", _) => pages::only_post(),
             ("/healthz", &Method::GET) => pages::text(StatusCode::OK, "ok\n"),
             ("/readyz", &Method::GET) => {
-                let probe = self.health.probe().await;
+                let probe = if self.shared.runner.stopping.draining.is_cancelled() {
+                    ProbeReport::unfinished(DRAINING.to_owned())
+                } else {
+                    self.health.probe().await
+                };
                 pages::ready(&self.shared.runner.welcome, &probe)
             }
             ("/metrics", &Method::GET) => {
@@ -173,12 +180,16 @@ impl HttpDoor {
 
     async fn mcp(&self, request: Request<Incoming>) -> Response<Body> {
         let (mut parts, body) = request.into_parts();
+        let principal = match self.guard.admit(&parts.headers) {
+            Ok(principal) => principal,
+            Err(turned) => return pages::turned_away(turned),
+        };
         guard::strip_credentials(&mut parts.headers);
         let body = match read_body(body, self.most_body).await {
             Ok(body) => body,
             Err(refusal) => return refusal,
         };
-        parts.extensions.insert(Principal::local());
+        parts.extensions.insert(principal);
         let mcp = self.mcp.clone();
         let request = Request::from_parts(parts, Full::new(body));
         let pending = Box::pin(async move { mcp.handle(request).await.map(Body::new) });

@@ -14,6 +14,11 @@ impl Principal {
         Self(Arc::from("local"))
     }
 
+    /// Everybody who has the one token.
+    pub(super) fn bearer() -> Self {
+        Self(Arc::from("token"))
+    }
+
     #[cfg(test)]
     pub(super) fn named(name: &str) -> Self {
         Self(Arc::from(name))

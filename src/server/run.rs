@@ -17,6 +17,7 @@ use super::output::{Reader, Stream};
 use super::principal::Principal;
 use super::queue::{Full, Queue, Slot};
 use super::result::{RunResult, Status, Written};
+use super::stopping::Stopping;
 use super::supervisor_client::{Gone, LiveRun, SupervisorClient};
 use super::tool::Call;
 use super::weaken;
@@ -29,8 +30,7 @@ pub(super) struct Runner {
     pub(super) metrics: Arc<Metrics>,
     pub(super) welcome: Arc<Welcome>,
     pub(super) caps: OutputCaps,
-    /// Cancelled when the server stops.
-    pub(super) shutdown: CancellationToken,
+    pub(super) stopping: Stopping,
 }
 
 /// How much of the output is kept, and how much is too much.
@@ -50,6 +50,9 @@ const SILENCE: Duration = Duration::from_secs(30);
 
 /// The supervisor holds the wall clock. Only if it says nothing long after, we stop waiting.
 const GRACE_BEYOND_WALL: Duration = Duration::from_secs(15);
+
+/// What a restart takes, more or less.
+const RESTART: Duration = Duration::from_secs(2);
 
 /// Ends the run when its caller's future is dropped.
 struct CancelOnDrop<'a> {
@@ -86,7 +89,7 @@ impl Runner {
         result.hints.splice(0..0, hints);
         self.metrics.finished(result.status, result.run_id.is_some().then(|| began.elapsed()));
         tracing::info!(
-            run = result.run_id.as_deref().unwrap_or("-"),
+            run_id = result.run_id.as_deref().unwrap_or("-"),
             principal = principal.name(),
             status = result.status.name(),
             code = result.error.as_ref().map(|error| error.code),
@@ -103,10 +106,13 @@ impl Runner {
         live: &LiveOutput,
         cancel: &CancellationToken,
     ) -> Result<RunResult, RunResult> {
+        if self.stopping.draining.is_cancelled() {
+            return Err(self.draining());
+        }
         let entered = tokio::select! {
             biased;
             () = cancel.cancelled() => return Err(self.cancelled()),
-            () = self.shutdown.cancelled() => return Err(self.killed()),
+            () = self.stopping.shutdown.cancelled() => return Err(self.killed()),
             entered = self.queue.enter(principal) => entered,
         };
         let slot = entered.map_err(|Full { retry_after }| self.busy(retry_after))?;
@@ -121,7 +127,7 @@ impl Runner {
         let run = tokio::select! {
             biased;
             () = cancel.cancelled() => return Err(self.cancelled()),
-            () = self.shutdown.cancelled() => return Err(self.killed()),
+            () = self.stopping.shutdown.cancelled() => return Err(self.killed()),
             run = self.start(request) => run?,
         };
         Ok(self.watch(run, slot, live, cancel).await)
@@ -184,7 +190,7 @@ impl Runner {
                 ended = &mut ended => break ended.ok(),
                 () = &mut overdue => break None,
                 () = cancel.cancelled(), if !asked_to_end => Some(CancelReason::Client),
-                () = self.shutdown.cancelled(), if !asked_to_end => Some(CancelReason::Shutdown),
+                () = self.stopping.shutdown.cancelled(), if !asked_to_end => Some(CancelReason::Shutdown),
                 // Once the run is to end it can wait in a full pipe: what is over the limit stays
                 // unread, and what was written before is drained below.
                 read = stdout.read(live), if !asked_to_end => self.over_budget(read, &stdout, &stderr, &value),
@@ -243,8 +249,16 @@ impl Runner {
     }
 
     fn busy(&self, retry_after: Duration) -> RunResult {
-        let retry_after_ms = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX);
-        let error = CallError::busy(retry_after_ms);
+        self.call_again(retry_after, CallError::busy)
+    }
+
+    fn draining(&self) -> RunResult {
+        self.call_again(RESTART, CallError::draining)
+    }
+
+    fn call_again(&self, after: Duration, error: impl Fn(u64) -> CallError) -> RunResult {
+        let retry_after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+        let error = error(retry_after_ms);
         let mut result = RunResult::without_run(Status::Busy, error, &self.welcome.policy_digest);
         result.retry_after_ms = Some(retry_after_ms);
         result

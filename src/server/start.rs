@@ -14,19 +14,22 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use nix::unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid};
 
 use crate::settings::Settings;
-use crate::sys::socket;
+use crate::sys;
 use crate::trusted::{self, TrustError};
+use crate::wire::journal;
 
 use super::weaken;
 
-/// The running supervisor and our end of the socket to it.
+/// Our end of the socket to a supervisor.
 #[derive(Debug)]
 pub(super) struct Split {
     pub(super) socket: OwnedFd,
-    pub(super) supervisor: Child,
+    /// Absent when it is a service of its own.
+    pub(super) supervisor: Option<Child>,
 }
 
 /// Why the program could not split.
@@ -46,6 +49,12 @@ pub(super) enum StartError {
         #[source]
         source: io::Error,
     },
+    #[error("cannot connect to the supervisor at {}", path.display())]
+    Join {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     #[error("cannot {step}, so this half would keep privilege")]
     Drop {
         step: &'static str,
@@ -61,14 +70,18 @@ const FALLBACK_ID: u32 = 2_000_000_000;
 const MOST_DESCRIPTORS: u64 = 8192;
 
 /// Variables that the supervisor may see; nothing else of our environment reaches it.
-const PASSED_ON: [&str; 5] =
-    ["PATH", "HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"];
+const PASSED_ON: [&str; 6] =
+    ["PATH", "HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", journal::STREAM];
 
 /// Starts the supervisor with `settings` (flags and environment, no file) and drops to an
-/// unprivileged id of our own when we are root.
-pub(super) fn split(settings: &Settings, config: Option<&Path>) -> Result<Split, StartError> {
-    let (ours, theirs) =
-        socket::pair().map_err(|source| StartError::Drop { step: "make a socket pair", source })?;
+/// unprivileged id of our own when we are root. With `audit` it writes a record for each run.
+pub(super) fn split(
+    settings: &Settings,
+    config: Option<&Path>,
+    audit: bool,
+) -> Result<Split, StartError> {
+    let (ours, theirs) = sys::socket::pair()
+        .map_err(|source| StartError::Drop { step: "make a socket pair", source })?;
     let (path, executable) = open_supervisor()?;
     let mut command = Command::new(format!("/proc/self/fd/{}", executable.as_raw_fd()));
     command
@@ -76,6 +89,7 @@ pub(super) fn split(settings: &Settings, config: Option<&Path>) -> Result<Split,
         // A terminal's Ctrl-C is for us; the supervisor learns of our end by the socket.
         .process_group(0)
         .args(supervisor_arguments(settings, config))
+        .args(audit.then_some("--audit"))
         .env_clear()
         .envs(passed_environment())
         .stdin(Stdio::from(theirs))
@@ -86,7 +100,19 @@ pub(super) fn split(settings: &Settings, config: Option<&Path>) -> Result<Split,
     drop(command);
     allow_many_descriptors()?;
     drop_privileges()?;
-    Ok(Split { socket: ours, supervisor })
+    Ok(Split { socket: ours, supervisor: Some(supervisor) })
+}
+
+/// Connects to a supervisor that runs as a service, and drops privilege in the same way.
+pub(super) fn join(path: &Path) -> Result<Split, StartError> {
+    let failed =
+        |source: nix::Error| StartError::Join { path: path.to_owned(), source: source.into() };
+    let (unix, kind) = (AddressFamily::Unix, SockType::SeqPacket);
+    let server = socket(unix, kind, SockFlag::SOCK_CLOEXEC, None).map_err(failed)?;
+    connect(server.as_raw_fd(), &UnixAddr::new(path).map_err(failed)?).map_err(failed)?;
+    allow_many_descriptors()?;
+    drop_privileges()?;
+    Ok(Split { socket: server, supervisor: None })
 }
 
 fn open_supervisor() -> Result<(PathBuf, File), StartError> {

@@ -26,7 +26,7 @@ use crate::wire::{
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectError {
     #[error(
-        "the supervisor ended before it was ready; what it said stands above, and if that is nothing it was killed: the log of the kernel (dmesg) may say by whom"
+        "the supervisor ended before it was ready; what it said stands above, or in `journalctl -u primcs-supervisor` where it is a service, and if that is nothing it was killed: the log of the kernel (dmesg) may say by whom"
     )]
     Ended,
     #[error("{}", .0.problem)]

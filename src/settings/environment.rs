@@ -14,6 +14,9 @@ pub const DEFAULT_LISTEN: SocketAddr =
 
 const DEFAULT_PORT: u16 = 9000;
 
+/// How long runs under way may go on after SIGTERM unless told otherwise, in seconds.
+pub const DEFAULT_DRAIN: u64 = 30;
+
 impl Settings {
     /// Reads `PRIMCS_*` and `PORT`; `get` is the environment, so that tests need not change it.
     pub fn from_environment(
@@ -30,6 +33,8 @@ impl Settings {
             allow_soft_limits: parsed(&get, "PRIMCS_ALLOW_SOFT_LIMITS", "true or false")?,
             listen: listen.or(port.map(|port| SocketAddr::new(DEFAULT_LISTEN.ip(), port))),
             allow_unauthenticated: parsed(&get, "PRIMCS_ALLOW_UNAUTHENTICATED", "true or false")?,
+            drain_s: parsed(&get, "PRIMCS_DRAIN", "whole seconds")?,
+            token_file: path("PRIMCS_TOKEN_FILE"),
             public_url: parsed(&get, "PRIMCS_PUBLIC_URL", "a URL")?,
             allowed_hosts: list(&get, "PRIMCS_ALLOWED_HOSTS")?,
             allowed_origins: list(&get, "PRIMCS_ALLOWED_ORIGINS")?,

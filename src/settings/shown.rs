@@ -51,6 +51,8 @@ impl Settings {
             ("allow_soft_limits", self.allow_soft_limits.map(|value| value.to_string())),
             ("listen", self.listen.map(|value| quoted(&value.to_string()))),
             ("allow_unauthenticated", self.allow_unauthenticated.map(|value| value.to_string())),
+            ("drain_s", self.drain_s.map(|value| value.to_string())),
+            ("token_file", path(&self.token_file)),
             ("public_url", self.public_url.as_deref().map(quoted)),
             ("allowed_hosts", names(&self.allowed_hosts)),
             ("allowed_origins", names(&self.allowed_origins)),

@@ -16,11 +16,22 @@ pub struct Admitted<'a> {
     pub wall: Duration,
 }
 
+/// Bytes of a caller's name, which stands in its runs' audit records whole.
+const MOST_PRINCIPAL: usize = 256;
+
 /// The server has checked all this; a server that is not itself any more may not have.
 pub fn admit<'a>(request: &'a RunRequest, policy: &Policy) -> Result<Admitted<'a>, Refusal> {
     let most = policy.limits.call.code_characters.value;
     if u64::try_from(request.code.chars().count()).unwrap_or(u64::MAX) > most {
         let message = format!("code is longer than {most} characters; make it shorter");
+        return Err(Refusal::Rejected { message });
+    }
+    let name = &request.principal;
+    if name.is_empty() || name.len() > MOST_PRINCIPAL || name.chars().any(char::is_control) {
+        let message = format!(
+            "no run can be recorded for this caller: its name is empty, longer than \
+             {MOST_PRINCIPAL} bytes or has control characters; the operator must give it another"
+        );
         return Err(Refusal::Rejected { message });
     }
     if request.code.contains('\0') {

@@ -20,6 +20,8 @@ pub struct Arguments {
     pub max_runs: Option<u32>,
     /// Run without cgroups where there are none.
     pub allow_soft_limits: bool,
+    /// Write an audit record for each run.
+    pub audit: bool,
 }
 
 /// What is wrong with the arguments.
@@ -54,6 +56,7 @@ impl Arguments {
                     parsed.max_runs = Some(number.ok_or(ArgumentError::MaxRuns)?);
                 }
                 "--allow-soft-limits" => parsed.allow_soft_limits = true,
+                "--audit" => parsed.audit = true,
                 _ => return Err(ArgumentError::Unknown(name)),
             }
         }
@@ -72,10 +75,11 @@ mod tests {
     #[test]
     fn every_argument_is_read() {
         let parsed =
-            parse(&["--state-dir", "/s", "--max-runs", "3", "--allow-soft-limits"]).unwrap();
+            parse(&["--state-dir", "/s", "--max-runs", "3", "--allow-soft-limits", "--audit"])
+                .unwrap();
         assert_eq!(parsed.state_dir, Some("/s".into()));
         assert_eq!(parsed.max_runs, Some(3));
-        assert!(parsed.allow_soft_limits);
+        assert!(parsed.allow_soft_limits && parsed.audit);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::Uid;
 
 use super::identities::MOST_INSTANCES;
 
@@ -39,11 +40,14 @@ pub enum InstanceError {
 
 impl Instance {
     /// Takes the lowest free number. As root the locks are the host's, so that ids are unique
-    /// whatever the state directory; rootless they are the user's, where the host has a place for
-    /// such, or the state directory's.
-    pub fn take(rootless: bool, state: &Path) -> Result<Self, InstanceError> {
-        let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-        let directory = lock_directory(rootless, state, runtime);
+    /// whatever the state directory; rootless they are those of `user`, where the host has a place
+    /// for such, or the state directory's.
+    pub fn take(user: Option<Uid>, state: &Path) -> Result<Self, InstanceError> {
+        let named = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        // systemd's first: MCP clients do not pass the variable, su may pass another user's.
+        let usual = user.map(|user| PathBuf::from(format!("/run/user/{user}")));
+        let runtimes = usual.into_iter().chain(named).collect();
+        let directory = lock_directory(user.is_some(), state, runtimes);
         let failed = |source| InstanceError::Lock { directory: directory.clone(), source };
         std::fs::DirBuilder::new()
             .recursive(true)
@@ -79,11 +83,11 @@ impl Instance {
     }
 }
 
-fn lock_directory(rootless: bool, state: &Path, runtime: Option<PathBuf>) -> PathBuf {
+fn lock_directory(rootless: bool, state: &Path, runtimes: Vec<PathBuf>) -> PathBuf {
     if !rootless {
         return "/run/primcs".into();
     }
-    runtime.filter(|folder| is_ours_alone(folder)).map_or_else(
+    runtimes.into_iter().find(|folder| is_ours_alone(folder)).map_or_else(
         || state.join("instances"),
         // Two state directories of one user must not both have the number 0.
         |runtime| runtime.join("primcs"),
@@ -129,13 +133,13 @@ mod tests {
         std::fs::create_dir(&runtime).unwrap();
         let chosen = |mode| {
             std::fs::set_permissions(&runtime, std::fs::Permissions::from_mode(mode)).unwrap();
-            lock_directory(true, state, Some(runtime.clone()))
+            lock_directory(true, state, vec![PathBuf::from("/nowhere"), runtime.clone()])
         };
         let (private, open) = (chosen(0o700), chosen(0o755));
         std::fs::remove_dir(&runtime).unwrap();
         assert_eq!(private, runtime.join("primcs"));
         assert_eq!(open, state.join("instances"));
-        for useless in [None, Some(runtime), Some(PathBuf::from("relative"))] {
+        for useless in [vec![], vec![runtime], vec![PathBuf::from("relative")]] {
             assert_eq!(lock_directory(true, state, useless), state.join("instances"));
         }
     }

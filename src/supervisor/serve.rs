@@ -12,7 +12,9 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::admission::{self, Admitted};
+use super::audit::Audit;
 use super::base::Base;
+use super::door;
 use super::host::Host;
 use super::identities::RunIds;
 use super::instance::Instance;
@@ -23,9 +25,10 @@ use super::probe::{self, Probe};
 use super::runs::{Asker, Outcome, Run};
 use super::startup::Ready;
 use super::verdict::Cause;
+use crate::notify::Notify;
 use crate::sandbox::report::StepFailure;
 use crate::sandbox::weaken;
-use crate::sys::wait;
+use crate::sys::{descriptors, wait};
 use crate::wire::{
     self, CodecError, ProbeReport, Refusal, RunRequest, ToServer, ToSupervisor, Unable, Welcome,
 };
@@ -64,6 +67,7 @@ pub struct Serving {
     host: Host,
     welcome: Welcome,
     ids: RunIds,
+    audit: Audit,
     /// Our number; given up only after the last run.
     _instance: Instance,
     /// The private copy; likewise.
@@ -72,7 +76,10 @@ pub struct Serving {
     locks: locks::Watch,
     runs: Vec<Run>,
     outbox: Outbox,
+    /// The connection, or while nobody has connected the socket to take it from.
     server: OwnedFd,
+    is_waiting: bool,
+    notify: Notify,
     signals: SignalFd,
     random: File,
     greeted: bool,
@@ -90,34 +97,30 @@ enum Source {
 }
 
 /// Which signals are read instead of taken.
-#[must_use]
-pub fn handled_signals() -> SigSet {
-    let mut set = SigSet::empty();
-    for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
-        set.add(signal);
-    }
-    set
-}
+const SIGNALS: [Signal; 4] = [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
 
 impl Serving {
-    /// Ready to greet `server`.
-    pub fn new(ready: Ready, server: OwnedFd) -> io::Result<Self> {
-        let set = handled_signals();
+    /// Ready to greet `server`, or whoever comes to it first.
+    pub fn new(ready: Ready, server: OwnedFd, notify: Notify) -> io::Result<Self> {
+        let set: SigSet = SIGNALS.into_iter().collect();
         set.thread_block()?;
-        crate::sys::descriptors::set_nonblocking(&server)?;
+        descriptors::set_nonblocking(&server)?;
         let (instance, base) = ready.held;
         let check_every = ready.host.policy().limits.host.copy_check.value;
         Ok(Self {
             host: ready.host,
             welcome: ready.welcome,
             ids: ready.ids,
+            audit: ready.audit,
             _instance: instance,
             base,
             integrity: Integrity::checked_now(check_every),
             locks: locks::Watch::default(),
             runs: Vec::new(),
             outbox: Outbox::default(),
+            is_waiting: door::listens(&server)?,
             server,
+            notify,
             signals: SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?,
             random: File::open("/dev/urandom")?,
             greeted: false,
@@ -128,7 +131,9 @@ impl Serving {
 
     /// Serves until the server leaves or this process is told to stop. All runs are gone then.
     pub fn until_the_end(mut self, cgroup: &str) -> Result<(), ServeError> {
+        self.notify.say("READY=1");
         let result = self.serve();
+        self.notify.say("STOPPING=1");
         self.stop_all();
         let cleared = self.host.clear_cgroups(cgroup);
         result?;
@@ -147,6 +152,7 @@ impl Serving {
                 }
             }
             let now = Instant::now();
+            self.notify.show_life(now);
             for index in 0..self.runs.len() {
                 if self.runs.get(index).and_then(Run::deadline).is_some_and(|due| due <= now) {
                     self.step(index, Run::on_deadline);
@@ -155,6 +161,7 @@ impl Serving {
             }
             self.watch_locks(now);
             self.integrity.attend(&self.base)?;
+            self.audit.attend();
             self.clear_away(&[]);
             // Only when its place is free again, so that whoever is greeted finds all of them.
             if !self.runs.iter().any(|run| run.asker == Asker::Probe)
@@ -223,6 +230,8 @@ impl Serving {
             .chain(next_look)
             .chain(self.integrity.deadline())
             .chain(self.locks.next())
+            .chain(self.notify.next_sign_of_life())
+            .chain(self.audit.next())
             .min()
         else {
             return PollTimeout::NONE;
@@ -233,6 +242,13 @@ impl Serving {
     }
 
     fn on_server(&mut self) -> Result<(), ServeError> {
+        if self.is_waiting {
+            if let Some(server) = door::accept(&self.server)? {
+                descriptors::set_nonblocking(&server)?;
+                (self.server, self.is_waiting) = (server, false);
+            }
+            return Ok(());
+        }
         let message = match wire::receive::<ToSupervisor>(&self.server) {
             Ok(None) => {
                 self.stopping = true;
@@ -298,7 +314,10 @@ impl Serving {
             Ok(admitted) => self.start(asker, &admitted).err(),
         };
         if let Some(refusal) = refusal {
+            self.audit.refused(request, &refusal);
             self.outbox.push(ToServer::Refused { request: number, refusal }, vec![]);
+        } else if let Some(run) = self.runs.last() {
+            self.audit.begun(request, &run.id, run.host_id(), &run.limits);
         }
         Ok(())
     }
@@ -308,6 +327,7 @@ impl Serving {
         if self.integrity.is_damaged() {
             return Err(failed(DAMAGED.to_owned()));
         }
+        self.audit.admit()?;
         let id = self.new_run_id().map_err(|error| failed(error.to_string()))?;
         let host_id = self.ids.take().ok_or(Refusal::Busy)?;
         match Run::ask(&self.host, id, asker, admitted.code, admitted.wall, host_id) {
@@ -372,11 +392,11 @@ impl Serving {
                 self.outbox.push(ToServer::Started(started), pipes);
             }
             (Outcome::Ended(ended), Asker::Server(_)) => {
-                log_failed_step(&ended);
+                self.audit.ended(&ended, true);
                 self.outbox.push(ToServer::Ended(ended), vec![]);
             }
             (Outcome::NeverStarted(ended), Asker::Server(request)) => {
-                log_failed_step(&ended);
+                self.audit.ended(&ended, false);
                 let step = ended.failed_step.map(|failed| failed.step);
                 let message = step.unwrap_or_else(|| "it died before it said hello".to_owned());
                 let refusal = Refusal::SandboxFailed { message };
@@ -468,18 +488,12 @@ impl Serving {
             self.clear_away(&[]);
             std::thread::sleep(Duration::from_millis(1));
         }
+        self.audit.close();
     }
 
     fn new_run_id(&mut self) -> io::Result<String> {
         let mut bytes = [0u8; 8];
         self.random.read_exact(&mut bytes)?;
         Ok(format!("{:016x}", u64::from_be_bytes(bytes)))
-    }
-}
-
-fn log_failed_step(ended: &wire::Ended) {
-    if let Some(step) = &ended.failed_step {
-        let error = io::Error::from_raw_os_error(step.errno);
-        super::log(format_args!("run {}: {}: {error}", ended.run_id, step.step));
     }
 }

@@ -14,6 +14,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, getrlimit};
 
 use super::arguments::Arguments;
+use super::audit::Audit;
 use super::base::{self, Base, BaseRequest, Reader};
 use super::host::Host;
 use super::identities::{self, READER, RunIds, SPAWNER};
@@ -40,6 +41,8 @@ pub struct Ready {
     pub welcome: Welcome,
     /// Ids of runs.
     pub ids: RunIds,
+    /// Has its first record.
+    pub audit: Audit,
     /// Parent cgroup of all runs.
     pub cgroup: String,
     /// Held while we live: our number, and the private copy.
@@ -49,7 +52,9 @@ pub struct Ready {
 /// Makes the host ready.
 pub fn ready(arguments: Vec<OsString>) -> Result<Ready, StartupError> {
     let arguments = Arguments::parse(arguments).map_err(StartupError::Arguments)?;
-    let rootless = !nix::unistd::geteuid().is_root();
+    // Within the namespaces of our own we would be called 0.
+    let user = Some(nix::unistd::geteuid()).filter(|user| !user.is_root());
+    let rootless = user.is_some();
     let settings = settings_in_force(&arguments)?;
     let policy = policy(settings.policy.as_deref())?;
     weaken::remove(&weaken::asked());
@@ -60,7 +65,7 @@ pub fn ready(arguments: Vec<OsString>) -> Result<Ready, StartupError> {
     }
     let base = prepare_base(&settings, &policy, &state, rootless)?;
     enter_own_namespaces(rootless)?;
-    let instance = Instance::take(rootless, &state)?;
+    let instance = Instance::take(user, &state)?;
     weaken::done("take instance number");
 
     let spawner = (!rootless).then_some(SPAWNER);
@@ -114,7 +119,8 @@ pub fn ready(arguments: Vec<OsString>) -> Result<Ready, StartupError> {
         RunIds::of_instance(instance.number(), max_runs)
     };
     let cgroup = instance.cgroup_name();
-    Ok(Ready { host, welcome, ids, cgroup, held: (instance, base) })
+    let audit = Audit::open(arguments.audit, instance.number(), &host.policy().digest);
+    Ok(Ready { host, welcome, ids, audit, cgroup, held: (instance, base) })
 }
 
 /// Arguments win over the file; the server has already put flags over environment.

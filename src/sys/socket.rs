@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType,
-    UnixCredentials, recvmsg, sendmsg, setsockopt, socketpair, sockopt,
+    UnixCredentials, recvmsg, send, sendmsg, setsockopt, socketpair, sockopt,
 };
 
 /// The kernel passes at most this many descriptors beside one packet (`SCM_MAX_FD`). With room for
@@ -43,16 +43,16 @@ pub fn send_packet(
     descriptors: &[BorrowedFd<'_>],
 ) -> io::Result<()> {
     let raw: Vec<_> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
-    let rights = [ControlMessage::ScmRights(&raw)];
-    let control: &[ControlMessage<'_>] = if raw.is_empty() { &[] } else { &rights };
+    let (socket, quietly) = (socket.as_raw_fd(), MsgFlags::MSG_NOSIGNAL);
     let sent = loop {
-        match sendmsg::<()>(
-            socket.as_raw_fd(),
-            &[IoSlice::new(bytes)],
-            control,
-            MsgFlags::MSG_NOSIGNAL,
-            None,
-        ) {
+        // The server's filter has no sendmsg, which could also name another receiver.
+        let sent = if raw.is_empty() {
+            send(socket, bytes, quietly)
+        } else {
+            let rights = [ControlMessage::ScmRights(&raw)];
+            sendmsg::<()>(socket, &[IoSlice::new(bytes)], &rights, quietly, None)
+        };
+        match sent {
             Err(nix::errno::Errno::EINTR) => {}
             other => break other?,
         }

@@ -189,7 +189,7 @@ impl Neighbour {
     pub(crate) fn end(self) {
         let leaves: BTreeSet<_> = self.processes.iter().flat_map(Process::cgroups).collect();
         assert!(leaves.iter().all(|leaf| leaf.exists()), "its groups: {leaves:?}");
-        self.server.signal(nix::sys::signal::Signal::SIGTERM);
+        self.server.signal(nix::sys::signal::Signal::SIGINT);
         assert_eq!(self.stream.answer().status(), "killed");
     }
 }

@@ -36,35 +36,48 @@ pub(crate) struct FakeServer {
 impl FakeServer {
     /// Starts the real supervisor with its socket as its stdin, as `primcs` does.
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let mounts = host_mounts();
-        let (ours, theirs) = socket::pair().expect("a socket pair");
         let mut command = Command::new(program(Build::Normal, "primcs-supervisor"));
         command.arg("--state-dir").arg(state_dir(Build::Normal)).args(arguments).env_clear();
         command.env("PATH", "/usr/local/bin:/usr/bin:/bin");
         if !limits_are_hard() {
             command.arg("--allow-soft-limits");
         }
-        command.stdin(theirs).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.stderr(Stdio::piped());
+        Self::start_with(command)
+    }
+
+    /// Starts it by another command, which has its own way to show its log.
+    pub(crate) fn start_with(mut command: Command) -> Self {
+        let mounts = host_mounts();
+        let (ours, theirs) = socket::pair().expect("a socket pair");
+        command.stdin(theirs).stdout(Stdio::null());
         let mut supervisor = command.spawn().expect("cannot start primcs-supervisor");
         // The command holds their end open as long as it lives.
         drop(command);
-        let mut stderr = supervisor.stderr.take().expect("stderr is a pipe");
         let (tell, log) = mpsc::channel();
-        std::thread::spawn(move || {
-            let mut text = String::new();
-            // Its log only explains a failed test.
-            let _ = stderr.read_to_string(&mut text);
-            let _ = tell.send(text);
-        });
+        if let Some(mut stderr) = supervisor.stderr.take() {
+            std::thread::spawn(move || {
+                let mut text = String::new();
+                // Its log only explains a failed test.
+                let _ = stderr.read_to_string(&mut text);
+                let _ = tell.send(text);
+            });
+        }
         Self { supervisor, socket: Some(ours), log, mounts, next: 1 }
     }
 
     /// Starts one and greets it as the true server would.
     pub(crate) fn greeted(arguments: &[&str]) -> (Self, Box<Welcome>) {
         let mut fake = Self::start(arguments);
-        fake.send(&hello());
-        match fake.receive_within(START) {
-            Some((ToServer::Welcome(welcome), _)) => (fake, welcome),
+        let welcome = fake.greet();
+        (fake, welcome)
+    }
+
+    /// Says what a true server says first.
+    pub(crate) fn greet(&mut self) -> Box<Welcome> {
+        self.send(&hello());
+        match self.receive_within(START) {
+            Some((ToServer::Welcome(welcome), _)) => welcome,
             other => panic!("no welcome but {other:?}"),
         }
     }

@@ -223,12 +223,10 @@ fn a_server_that_dies_takes_its_runs_along() {
 
 #[test]
 fn a_principal_is_a_name_that_no_run_and_no_log_ever_shows() {
-    let names = [
-        String::new(),
-        "../../root".to_owned(),
-        "hostile\nhostile \u{1b}[2Jhostile\0".to_owned(),
-        "hostile".repeat(5000),
-    ];
+    let names = ["../../root".to_owned(), "hostile\u{202e}\"\\".to_owned(), "hostile".repeat(36)];
+    // No run is recorded under these, so none starts.
+    let refused =
+        [String::new(), "hostile\nhostile \u{1b}[2Jhostile\0".to_owned(), "hostile".repeat(37)];
     // Whatever a program can read of itself and of its surroundings.
     let code = "
 import os, socket
@@ -243,6 +241,13 @@ assert 'hos' + 'tile' not in ''.join(seen), seen
         let mut run = fake.run_request(code);
         run.principal.clone_from(&principal);
         assert_eq!(fake.verdict_of(&ToSupervisor::Run(run)), Verdict::Ok, "{principal:?}");
+    }
+    for principal in refused {
+        let mut run = fake.run_request(code);
+        run.principal = principal;
+        fake.send(&ToSupervisor::Run(run));
+        let answer = fake.receive();
+        assert!(matches!(answer, Some((ToServer::Refused { .. }, _))), "{answer:?}");
     }
     // The same code does find what is there to be found.
     let found = fake.request(&format!("import os\nos.mkdir('hostile')\n{code}"));

@@ -45,11 +45,15 @@ pub(crate) fn read(name: &str) -> Attempt {
 
 /// The promise of this file.
 pub(crate) fn try_twice(name: &str) {
+    try_barred(name);
+    try_freed(name);
+}
+
+/// The half that can also be tried against a service that somebody else has started.
+pub(crate) fn try_barred(name: &str) {
     let attempt = read(name);
     let host = Host::prepare();
-    let code = host.program(&attempt.source);
-
-    let barred = mcp::run(server::shared().address, &code);
+    let barred = mcp::run(server::shared().address, &host.program(&attempt.source));
     assert_eq!(
         barred.stdout(),
         HELD,
@@ -57,7 +61,12 @@ pub(crate) fn try_twice(name: &str) {
         attempt.proves,
         barred.message
     );
+}
 
+fn try_freed(name: &str) {
+    let attempt = read(name);
+    let host = Host::prepare();
+    let code = host.program(&attempt.source);
     let barriers: Vec<_> = attempt.stopped_by.iter().map(String::as_str).collect();
     let mut command = primcs(Build::Weakened, "run");
     command.env("PRIMCS_WEAKEN", weaken(&barriers)).env("XDG_CONFIG_HOME", server::SECRET).arg("-");
@@ -136,7 +145,7 @@ fn files() -> Vec<String> {
 }
 
 #[test]
-fn every_attempt_file_is_tried() {
+pub(crate) fn every_attempt_file_is_tried() {
     let files: BTreeSet<_> = fs::read_dir(directory())
         .expect("tests/isolation")
         .flatten()

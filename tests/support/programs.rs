@@ -140,7 +140,7 @@ pub(crate) fn primcs_as_it_is(build: Build, subcommand: &str) -> Command {
 }
 
 /// `PRIMCS_*` of whoever runs the tests must not change what is tested.
-fn forget_settings(command: &mut Command) {
+pub(crate) fn forget_settings(command: &mut Command) {
     for (name, _) in env::vars_os() {
         if name.to_string_lossy().starts_with("PRIMCS_") && name != "PRIMCS_PYTHON" {
             command.env_remove(name);
@@ -214,12 +214,12 @@ pub(crate) fn finish(command: &mut Command, input: &str) -> Finished {
     Finished { status, stdout, stderr, took: started.elapsed() }
 }
 
-/// Starts `command` so that it gets SIGTERM when this test program ends, however it ends: a shell
-/// between the two waits for the end of its stdin. Returns that shell and the pid of the program.
+/// Starts `command` so that it is told to end when this test program ends, however it ends: by
+/// SIGTERM, and by SIGINT, which does not wait for runs under way. A shell between the two waits for the end of its stdin. Returns that shell and the pid of the program.
 pub(crate) fn start_guarded(command: &Command) -> (Child, i32) {
-    // One that does not end on SIGTERM is killed: a test program must leave nothing behind.
+    // One that does not end is killed: a test program must leave nothing behind.
     const GUARD: &str = "exec 3<&0; \"$@\" </dev/null 3<&- & pid=$!; echo $pid; read -r _ <&3; \
-        kill -TERM $pid 2>/dev/null; (sleep 10; kill -KILL $pid) </dev/null >/dev/null 2>&1 3<&- & \
+        kill -TERM $pid 2>/dev/null; kill -INT $pid 2>/dev/null; (sleep 10; kill -KILL $pid) </dev/null >/dev/null 2>&1 3<&- & \
         wait $pid; code=$?; kill $! 2>/dev/null; exit $code";
     let mut guarded = Command::new("/bin/sh");
     guarded.args(["-c", GUARD, "sh"]).arg(command.get_program()).args(command.get_args());

@@ -81,6 +81,11 @@ impl Server {
         Self::follow(&command)
     }
 
+    /// Starts one as this command says, which must print where it listens.
+    pub(crate) fn of(command: &Command) -> Self {
+        Self::follow(command)
+    }
+
     fn follow(command: &Command) -> Self {
         let (mut guard, pid) = start_guarded(command);
         let log = Arc::new(Mutex::new(Vec::new()));

@@ -223,6 +223,7 @@ const ARGUMENTS: &[(&str, &str, u8, Width)] = &[
     ("sendmmsg", "flags", 3, Width::Low32),
     ("sendmsg", "flags", 2, Width::Low32),
     ("sendto", "flags", 3, Width::Low32),
+    ("sendto", "dest_addr", 4, Width::All64),
     ("setpriority", "which", 0, Width::Low32),
     ("setpriority", "who", 1, Width::Low32),
     ("setrlimit", "resource", 0, Width::Low32),

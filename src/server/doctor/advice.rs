@@ -226,6 +226,10 @@ pub(super) fn for_cgroups(said: &str, facts: &Facts) -> String {
             .unwrap_or("mount -o remount,rw /sys/fs/cgroup, and the controllers mounted below it")
     } else if said.contains("controller is mounted") {
         "mount that controller, as in `mount -t cgroup -o memory none /sys/fs/cgroup/memory`, or boot with cgroup v2"
+    } else if let Some(Err(next)) = &facts.scope {
+        next
+    } else if said.contains("was not given") && said.contains("/user@") {
+        DELEGATE_ALL
     } else if let (Some(option), false) = (in_container, facts.systemd) {
         option
     } else if facts.rootless && facts.user_manager {
@@ -241,6 +245,9 @@ pub(super) fn for_cgroups(said: &str, facts: &Facts) -> String {
     };
     format!("{fix}; or accept runs without hard limits with --allow-soft-limits")
 }
+
+/// systemd before 252 hands no cpu on to user managers.
+const DELEGATE_ALL: &str = "as root: mkdir -p /etc/systemd/system/user@.service.d && printf '[Service]\\nDelegate=cpu memory pids\\n' > /etc/systemd/system/user@.service.d/delegate.conf && systemctl daemon-reload; then log out of all sessions and in again (with linger: systemctl restart user@UID.service)";
 
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,7 @@ use caps::{CapSet, Capability};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::statfs::{self, FsType, statfs};
 
+use crate::server::scope::{self, ScopeError};
 use crate::sys::landlock;
 
 /// What only the process that was started can tell, before it gives up its privilege.
@@ -63,6 +64,10 @@ pub(super) struct Facts {
     pub(super) swap: u64,
     pub(super) landlock: Option<u32>,
     pub(super) cgroups: cgroups::Seen,
+    /// Where this start is in the unified tree, if there is one.
+    pub(super) group: Option<String>,
+    /// What came of asking systemd for a scope: its name, or what to do about the refusal.
+    pub(super) scope: Option<Result<String, String>>,
     /// The state directory or what there is of it, its file system, and the bytes free there.
     pub(super) state: Option<(PathBuf, String, u64)>,
 }
@@ -146,6 +151,8 @@ impl Facts {
             swap: kilobytes("SwapTotal").unwrap_or(0) * 1024,
             landlock: landlock::abi().ok().flatten(),
             cgroups: cgroups::look(),
+            group: group(),
+            scope: scope::asked().map(|asked| asked.as_ref().cloned().map_err(ScopeError::next)),
             state: state_dir.and_then(room),
         }
     }
@@ -183,6 +190,14 @@ fn apparmor_profile() -> String {
     };
     let found = if own.is_empty() { shared() } else { own };
     found.trim_matches(['\0', '\n', ' ']).to_owned()
+}
+
+/// The supervisor moves itself and us into a leaf, which is not what was delegated.
+fn group() -> Option<String> {
+    let own = text("/proc/self/cgroup");
+    let group = own.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let group = group.strip_suffix("/supervisor").unwrap_or(group);
+    Some(if group.is_empty() { "/" } else { group }.to_owned())
 }
 
 /// Where ids of runs begin (docs/design.md).

@@ -1,4 +1,4 @@
-//! Which `Host` and `Origin` are answered. A page in the operator's browser can make requests to
+//! Which `Host` and `Origin` are answered, and who is let in. A page in the operator's browser can make requests to
 //! loopback, and by DNS rebinding even read the answers; it cannot choose these two headers.
 #![forbid(unsafe_code)]
 
@@ -7,6 +7,9 @@ use std::net::SocketAddr;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Uri, header};
 
+use crate::server::principal::Principal;
+use crate::server::token::Token;
+
 /// The allow lists.
 #[derive(Debug, Clone)]
 pub(in crate::server) struct Guard {
@@ -14,13 +17,16 @@ pub(in crate::server) struct Guard {
     hosts: Vec<(String, Option<u16>)>,
     /// Lower case, `scheme://host[:port]`.
     origins: Vec<String>,
+    /// Absent: whoever reaches the port is let in.
+    token: Option<Token>,
 }
 
-/// Why a request is not answered; the reply is 403.
+/// Why a request is not answered; the reply is 403, without the token 401.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::server) enum Turned {
     Host,
     Origin,
+    Token,
 }
 
 /// Why the lists cannot be used.
@@ -38,6 +44,7 @@ impl Guard {
         public_url: Option<&str>,
         allowed_hosts: &[String],
         allowed_origins: &[String],
+        token: Option<Token>,
     ) -> Result<Self, GuardError> {
         let loopback = ["localhost", "127.0.0.1", "[::1]"];
         let mut hosts: Vec<_> = loopback.iter().map(|name| ((*name).to_owned(), None)).collect();
@@ -76,7 +83,7 @@ impl Guard {
             }
             origins.push(value.trim_end_matches('/').to_ascii_lowercase());
         }
-        Ok(Self { hosts, origins })
+        Ok(Self { hosts, origins, token })
     }
 
     /// Both headers, and the authority of an absolute request line too.
@@ -91,6 +98,19 @@ impl Guard {
         }
         let allowed = headers.get_all(header::ORIGIN).iter().all(|origin| self.allows(origin));
         if allowed { Ok(()) } else { Err(Turned::Origin) }
+    }
+
+    /// Who is calling, where a token is asked for.
+    pub(in crate::server) fn admit(&self, headers: &HeaderMap) -> Result<Principal, Turned> {
+        match &self.token {
+            None => Ok(Principal::local()),
+            Some(token) if token.admits(headers) => Ok(Principal::bearer()),
+            Some(_) => Err(Turned::Token),
+        }
+    }
+
+    pub(in crate::server) const fn has_token(&self) -> bool {
+        self.token.is_some()
     }
 
     fn answers(&self, host: &Authority) -> bool {
@@ -140,6 +160,7 @@ mod tests {
             Some("https://primcs.example.com/mcp"),
             &["lan:81".to_owned()],
             &["https://app.example.com".to_owned()],
+            None,
         )
         .unwrap();
         let mut headers = HeaderMap::new();
@@ -187,7 +208,7 @@ mod tests {
     fn an_allowed_host_with_a_mistyped_port_is_refused_and_not_allowed_on_every_port() {
         let listen = "127.0.0.1:9000".parse().unwrap();
         for mistyped in ["lan:81x", "lan:", "a@lan", "lan:65536"] {
-            let error = Guard::new(listen, None, &[mistyped.to_owned()], &[]).unwrap_err();
+            let error = Guard::new(listen, None, &[mistyped.to_owned()], &[], None).unwrap_err();
             assert!(error.to_string().contains(mistyped), "{error}");
         }
     }

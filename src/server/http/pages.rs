@@ -21,6 +21,13 @@ pub(super) fn text(status: StatusCode, text: &str) -> Response<Body> {
 
 pub(super) fn turned_away(turned: Turned) -> Response<Body> {
     let words = match turned {
+        Turned::Token => {
+            let words = "a token is needed: send `Authorization: Bearer TOKEN`; its holder is the operator of this server\n";
+            let mut response = text(StatusCode::UNAUTHORIZED, words);
+            let scheme = HeaderValue::from_static("Bearer realm=\"primcs\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+            return response;
+        }
         Turned::Host => {
             "this Host is not answered; set public_url or allowed_hosts in primcs.toml\n"
         }
@@ -59,7 +66,7 @@ pub(super) fn ready(welcome: &Welcome, probe: &ProbeReport) -> Response<Body> {
     with_type(status, Value::Object(health::report(welcome, probe)).to_string(), "application/json")
 }
 
-/// There is no authentication yet, so only this machine may read the numbers.
+/// For this machine alone, token or not: a scraper elsewhere needs an exporter or a proxy here.
 pub(super) fn metrics(metrics: &Metrics, queue: &Queue, peer: SocketAddr) -> Response<Body> {
     if !peer.ip().to_canonical().is_loopback() {
         return text(StatusCode::FORBIDDEN, "metrics are answered to loopback only\n");

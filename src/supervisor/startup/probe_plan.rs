@@ -52,8 +52,9 @@ pub(super) fn probe_plan(
         })
         .collect();
     let environment: Vec<_> = plan.environment.iter().map(|(name, _)| name).collect();
-    // A plain user's groups stay; inside they are nobody's.
-    let groups = if rootless { vec![65_534] } else { Vec::new() };
+    // A plain user's groups stay; inside they are nobody's, and the first one, which logins and
+    // container engines list once more, is the run's own.
+    let groups = if rootless { vec![65_534, plan.gid] } else { Vec::new() };
     // JSON of numbers, texts, lists and maps is Python, too.
     let want = json!({
         "uid": plan.uid, "gid": plan.gid, "groups": groups, "hostname": plan.hostname,

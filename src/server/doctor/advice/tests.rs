@@ -193,6 +193,12 @@ fn a_plain_user_is_told_the_command_that_gives_hard_limits() {
     assert!(for_cgroups("", &facts).contains("enable-linger"));
     facts.user_manager = true;
     assert!(for_cgroups("", &facts).starts_with("systemd-run --user --scope"));
+    let without_cpu = for_cgroups("/u/user@7.service/x was not given cpu", &facts);
+    assert!(without_cpu.contains("user@.service.d"), "{without_cpu}");
+    assert!(without_cpu.contains("\\nDelegate=cpu memory pids\\n"), "{without_cpu}");
+    facts.scope = Some(Err("loginctl enable-linger 7".to_owned()));
+    assert!(for_cgroups("", &facts).starts_with("loginctl enable-linger 7; or accept"));
+    facts.scope = None;
     facts.rootless = false;
     assert!(for_cgroups("", &facts).starts_with("systemd-run --scope"));
     assert!(for_cgroups("x (os error 30)", &facts).contains("remount,rw"));

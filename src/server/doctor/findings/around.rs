@@ -139,6 +139,9 @@ const LITTLE: u64 = 256 << 20;
 fn cgroup(controller: &str, facts: &Facts, welcome: Option<&Welcome>) -> (Status, String) {
     let is_there = facts.cgroups.controllers.iter().any(|one| one == controller);
     match welcome {
+        Some(welcome) if welcome.limits.hard && controller == "limits" => {
+            (Status::Ok, place(&welcome.cgroup_layout, facts))
+        }
         Some(welcome) if welcome.limits.hard => (Status::Ok, welcome.cgroup_layout.clone()),
         Some(Welcome { no_cgroups: Some(why), .. }) if controller == "limits" => {
             (Status::Missing, why.clone())
@@ -147,5 +150,20 @@ fn cgroup(controller: &str, facts: &Facts, welcome: Option<&Welcome>) -> (Status
         None if is_there => (Status::Ok, String::new()),
         _ if is_there => (Status::Missing, "here, and not usable: see cgroup.limits".to_owned()),
         _ => (Status::Missing, "not here: neither mounted nor delegated".to_owned()),
+    }
+}
+
+/// Which group limits are set below, and what was handed on to it.
+fn place(layout: &str, facts: &Facts) -> String {
+    let given = || facts.cgroups.controllers.join(", ");
+    match (layout, &facts.group, &facts.scope) {
+        ("v2", _, Some(Err(_))) => {
+            format!("{layout}, below the top of the tree, since systemd gave no scope")
+        }
+        ("v2", Some(group), Some(Ok(_))) => {
+            format!("{layout}, in {group}, which systemd made for this start with {}", given())
+        }
+        ("v2", Some(group), None) => format!("{layout}, in {group}, delegated with {}", given()),
+        _ => layout.to_owned(),
     }
 }

@@ -1,0 +1,232 @@
+//! One audit record for each run, written by the half that no network reaches: a compromised server
+//! can neither forge nor suppress what ran. docs/audit.md says what each field means and is worth.
+//!
+//! In the journal a record that cannot be written waits, and until it is written no further run
+//! starts: what ran is in the log, or nothing runs. On stderr, which the server holds as well and
+//! which many a client does not read, it is lost, and counted in the next one that is written.
+#![forbid(unsafe_code)]
+
+mod sink;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+
+use crate::policy::hex;
+use crate::wire::{Ended, FailedStep, LimitsInForce, Refusal, RunRequest};
+use sink::Sink;
+
+/// How soon a record that could not be written is tried again, and how often at the end.
+const RETRY: Duration = Duration::from_millis(20);
+const LAST_TRIES: u32 = 50;
+/// Refused requests a second that get a record each. A server could make any number of them, until
+/// the journal drops its oldest entries.
+const MOST_REFUSALS: u32 = 10;
+/// Characters of one text. No name that is admitted is cut, and a record stays below what a pipe
+/// takes in one piece.
+const MOST_TEXT: usize = 1024;
+
+/// Where records go, and what has none yet.
+#[derive(Debug)]
+pub struct Audit {
+    sink: Sink,
+    instance: u32,
+    policy_digest: String,
+    /// By run id, until they end.
+    begun: HashMap<String, Record>,
+    /// Not taken by the journal yet: one for each run under way, at most, since no others start.
+    waiting: VecDeque<Vec<u8>>,
+    refusals: (Instant, u32),
+    unrecorded: u64,
+}
+
+/// Names and values, no depth. What is absent has no name.
+#[derive(Debug, Default)]
+struct Record(Map<String, Value>);
+
+impl Audit {
+    /// Begins with a record of its own, so that one that cannot be written is known before any run.
+    #[must_use]
+    pub fn open(wanted: bool, instance: u32, policy_digest: &str) -> Self {
+        Self::into_sink(
+            if wanted { Sink::of_this_process() } else { Sink::Off },
+            instance,
+            policy_digest,
+        )
+    }
+
+    fn into_sink(sink: Sink, instance: u32, policy_digest: &str) -> Self {
+        let mut audit = Self {
+            sink,
+            instance,
+            policy_digest: policy_digest.to_owned(),
+            begun: HashMap::new(),
+            waiting: VecDeque::new(),
+            refusals: (Instant::now(), 0),
+            unrecorded: 0,
+        };
+        audit.write("opened", Record::default());
+        audit
+    }
+
+    /// Whether a run may start: not while the journal owes us a record.
+    pub fn admit(&mut self) -> Result<(), Refusal> {
+        self.attend();
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let message = "the journal takes no audit record, and without one no run starts; see \
+            `systemctl status systemd-journald`";
+        Err(Refusal::SandboxFailed { message: message.to_owned() })
+    }
+
+    /// A run was asked for, and is being made.
+    pub fn begun(
+        &mut self,
+        request: &RunRequest,
+        run_id: &str,
+        host_uid: u32,
+        limits: &LimitsInForce,
+    ) {
+        let mut record = Record::of(request);
+        record.add("host_uid", &host_uid);
+        record.add("limits", limits);
+        self.begun.insert(run_id.to_owned(), record);
+    }
+
+    /// A run was asked for, and will not be. One that finds no place is asked for again.
+    pub fn refused(&mut self, request: &RunRequest, refusal: &Refusal) {
+        let (verdict, message) = match refusal {
+            Refusal::Busy => return,
+            Refusal::Rejected { message } => ("rejected", message),
+            Refusal::SandboxFailed { message } => ("sandbox_failed", message),
+        };
+        if self.refusals.0.elapsed() > Duration::from_secs(1) {
+            self.refusals = (Instant::now(), 0);
+        }
+        self.refusals.1 += 1;
+        if self.refusals.1 > MOST_REFUSALS || !self.waiting.is_empty() {
+            self.unrecorded += 1;
+            return;
+        }
+        let mut record = Record::of(request);
+        record.add("verdict", &verdict);
+        record.add("reason", &message);
+        self.write("refused", record);
+    }
+
+    /// A run is over. Of one that was never let go, nothing ran.
+    pub fn ended(&mut self, ended: &Ended, was_let_go: bool) {
+        if let Some(FailedStep { step, errno }) = &ended.failed_step {
+            let error = std::io::Error::from_raw_os_error(*errno);
+            super::log(format_args!("run {}: {step}: {error}", ended.run_id));
+        }
+        let Some(mut record) = self.begun.remove(&ended.run_id) else { return };
+        record.add("run_id", &ended.run_id);
+        record.add("verdict", &ended.verdict);
+        record.add("exit_code", &ended.exit_code);
+        record.add("signal", &ended.signal);
+        record.add("usage", &ended.usage);
+        record.add("pids_refused", &ended.pids_refused);
+        record.add("failed", &ended.failed_step);
+        self.write(if was_let_go { "run" } else { "refused" }, record);
+    }
+
+    /// Tries again what could not be written.
+    pub fn attend(&mut self) {
+        while self.waiting.front().is_some_and(|encoded| self.sink.send(encoded).is_ok()) {
+            self.waiting.pop_front();
+        }
+    }
+
+    /// When [`Audit::attend`] is due.
+    #[must_use]
+    pub fn next(&self) -> Option<Instant> {
+        (!self.waiting.is_empty()).then(|| Instant::now() + RETRY)
+    }
+
+    /// The last record. Where it is missing this process was killed, and runs then under way have none.
+    pub fn close(&mut self) {
+        self.write("closed", Record::default());
+        for _ in 0..LAST_TRIES {
+            self.attend();
+            if self.waiting.is_empty() {
+                return;
+            }
+            std::thread::sleep(RETRY);
+        }
+        let lost = self.waiting.len();
+        super::log(format_args!("ALARM: {lost} audit records are lost: the journal took none"));
+    }
+
+    fn write(&mut self, event: &str, mut record: Record) {
+        record.add("audit", &event);
+        record.add("recorded_at_ms", &now_ms());
+        record.add("version", &env!("CARGO_PKG_VERSION"));
+        record.add("instance", &self.instance);
+        record.add("policy_digest", &self.policy_digest);
+        record.add("unrecorded", &self.unrecorded);
+        let encoded = self.sink.encode(record.0);
+        if self.sink.keeps() {
+            self.unrecorded = 0;
+            self.waiting.push_back(encoded);
+            self.attend();
+        } else if self.sink.send(&encoded).is_ok() {
+            self.unrecorded = 0;
+        } else {
+            self.unrecorded += 1;
+        }
+    }
+}
+
+impl Record {
+    fn of(request: &RunRequest) -> Self {
+        let mut record = Self::default();
+        record.add("asked_at_ms", &now_ms());
+        record.add("principal", &request.principal);
+        record.add("code_sha256", &hex(&Sha256::digest(&request.code)));
+        record.add("code_bytes", &request.code.len());
+        record
+    }
+
+    /// What is below `usage` becomes `usage_wall_ms` and so on; text becomes [`plain`].
+    fn add(&mut self, name: &str, value: &impl Serialize) {
+        match serde_json::to_value(value).unwrap_or_default() {
+            Value::Null => {}
+            Value::Object(parts) => {
+                parts.iter().for_each(|(part, value)| self.add(&format!("{name}_{part}"), value));
+            }
+            Value::String(text) => drop(self.0.insert(name.to_owned(), plain(&text).into())),
+            other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_)) => {
+                self.0.insert(name.to_owned(), other);
+            }
+        }
+    }
+}
+
+/// Printable ASCII stays, and all else is shown by its number: what reads records may be a terminal
+/// or a script that splits lines. A backslash is doubled, so that no two texts look the same.
+fn plain(text: &str) -> String {
+    let mut plain = String::new();
+    for character in text.chars() {
+        if plain.len() >= MOST_TEXT {
+            return plain + "...";
+        }
+        match character {
+            '\\' => plain.push_str("\\\\"),
+            ' '..='~' => plain.push(character),
+            _ => plain.extend(character.escape_unicode()),
+        }
+    }
+    plain
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

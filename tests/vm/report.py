@@ -1,0 +1,99 @@
+"""Makes report.json from what the guest left in a folder, prints what failed and `N passed, N failed`.
+
+    report.py FOLDER FAILURE
+
+FAILURE is empty, or says why the machine itself did not do its part. Trusts nothing to be there: a
+test that was listed and has no outcome has failed, and so has a guest that left no list at all.
+"""
+
+import json
+import pathlib
+import re
+import sys
+
+BOOTS = ("first", "second")
+OUTCOME = re.compile(r"^test (\S+) \.\.\. (ok|FAILED|ignored)$", re.M)
+LISTED = re.compile(r"^(\S+): test$", re.M)
+# What libtest prints of a failed test, up to the next heading.
+WORDS = re.compile(r"^---- (\S+) stdout ----\n(.*?)(?=^---- |^failures:$|\Z)", re.M | re.S)
+
+
+def left_out(lines):
+    """The first two words of each line that is no comment."""
+    fields = (line.split() for line in lines.splitlines() if not line.startswith("#"))
+    return [tuple(line[:2]) for line in fields if len(line) > 1]
+
+
+def main(folder, failure):
+    def text(name):
+        path = folder / name
+        return path.read_text(errors="replace") if path.is_file() else ""
+
+    log = text("tests.log")
+    outcomes = dict(OUTCOME.findall(log))
+    words = {name: said.strip() for name, said in WORDS.findall(log)}
+    listed = LISTED.findall(text("tests.list"))
+    evidence = {}
+    for line in text("evidence.jsonl").splitlines():
+        entry = json.loads(line)
+        evidence.setdefault(entry.pop("test"), []).append(entry)
+
+    problems = [failure] if failure else []
+    if not listed:
+        problems.append("the guest did not get so far as to list its tests")
+    finished = text("finished").split()
+    problems += [f"the {boot} boot left no word of its end" for boot in BOOTS if boot not in finished]
+
+    # The other programs' tests are listed as PROGRAM::TEST, and each has a log of its own.
+    for path in sorted(folder.glob("*.log")):
+        said = path.read_text(errors="replace")
+        if any(name.startswith(path.stem + "::") for name in listed):
+            outcomes |= {f"{path.stem}::{name}": word for name, word in OUTCOME.findall(said)}
+            words |= {f"{path.stem}::{name}": said.strip() for name, said in WORDS.findall(said)}
+
+    tests = []
+    for name in sorted(listed):
+        program, _, test = name.partition("::")
+        if any(program == of and part in test for of, part in left_out(text("not-tried"))):
+            tests.append({"name": name, "outcome": "not tried"})
+            continue
+        passed = outcomes.get(name) == "ok"
+        why = None if passed else words.get(name) or f"outcome: {outcomes.get(name, 'none, it never ended')}"
+        entry = {"name": name, "outcome": "passed" if passed else "failed"}
+        if why:
+            entry["why"] = why
+        entry["counters"] = evidence.get(name, [])
+        tests.append(entry)
+    failed = [test for test in tests if test["outcome"] == "failed"]
+
+    facts = dict(line.split("=", 1) for line in text("facts").splitlines() if "=" in line)
+    scores = json.loads(text("scores.json") or "{}")
+    report = {
+        "kernel": facts.get("kernel"),
+        "cgroup": facts.get("cgroup"),
+        "controllers": facts.get("controllers", "").split(),
+        "security_modules": facts.get("security", "").split(","),
+        "systemd": facts.get("systemd"),
+        "units": {unit: {"security_score": score} for unit, score in scores.items()},
+        "passed": sum(test["outcome"] == "passed" for test in tests),
+        "failed": len(failed),
+        "not_tried": sum(test["outcome"] == "not tried" for test in tests),
+        "problems": problems,
+        "tests": tests,
+    }
+    (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+
+    for test in failed:
+        print(f"FAILED {test['name']}\n{test['why']}\n")
+    for problem in problems:
+        print(f"FAILED {problem}")
+    print(f"vm: {report['kernel']}, {report['cgroup']}, systemd {report['systemd']}; {folder}/report.json")
+    # A machine that did not do its part is a failure of its own, whatever its tests said.
+    if report["not_tried"]:
+        print(f"{report['not_tried']} not tried in an emulated machine; tests/vm/not-tried says why")
+    print(f"{report['passed']} passed, {len(failed) + len(problems)} failed")
+    return 1 if failed or problems or not tests else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(pathlib.Path(sys.argv[1]), sys.argv[2]))
