@@ -3,21 +3,17 @@
 #   docker build --tag primcs .            builds the programs, too
 #   make image                             takes programs that are built already, and tests the image
 #
-# What programs go in: `built` makes them here; any image with both in its root directory serves as
-# well (--build-arg PROGRAMS=...).
-ARG PROGRAMS=built
+# Programs that are built already take the place of the first stage: --build-context programs=FOLDER
 ARG BUILD_BASE=docker.io/library/rust:1-bookworm
 ARG RUNTIME_BASE=docker.io/library/debian:bookworm-slim
 
-FROM ${BUILD_BASE} AS built
+FROM ${BUILD_BASE} AS programs
 WORKDIR /src
 COPY . .
 # The supervisor first and apart, as in the Makefile: together with the server it would get its crates.
 RUN cargo build --locked --release --no-default-features --bin primcs-supervisor \
  && cargo build --locked --release --bin primcs \
  && cp target/release/primcs target/release/primcs-supervisor /
-
-FROM ${PROGRAMS} AS programs
 
 FROM ${RUNTIME_BASE}
 # What runs see is copied from here at the first start: the interpreter, and those of these tools that
