@@ -20,7 +20,7 @@ TARGETS ?=
 
 help: ## say what there is to make
 	@.ci/preflight
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
 preflight:
 	@.ci/preflight
@@ -73,6 +73,10 @@ image-full: ## the same, programs built by the image's own stage
 
 check: ## exactly what CI runs
 	@.ci/run
+
+.PHONY: check-aarch64
+check-aarch64: preflight ## check the code for aarch64, as far as that goes without such a machine
+	@CARGO="$(CARGO)" .ci/check-aarch64
 
 policy: preflight ## check policy/, write what is made from it anew: proofs.txt, docs/policy.md, the profile for engines
 	PRIMCS_WRITE_PROOFS=1 $(CARGO) test --locked --quiet --test policy the_committed_table

@@ -1,7 +1,12 @@
 //! What container engines are given: the filter of system calls below which primcs can work.
 //! That the image runs with it, and not without, is tried by `tests/container/image`.
 #![forbid(unsafe_code)]
-#![allow(clippy::expect_used, clippy::panic, reason = "a test panics to fail")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test panics to fail"
+)]
 
 use std::collections::BTreeSet;
 use std::path::Path;

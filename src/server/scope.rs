@@ -137,12 +137,20 @@ impl Group {
         text(self.directory.join("cgroup.procs")).lines().all(|pid| pid == own)
     }
 
-    /// Whether systemd leaves what is below to us: the unit that the group belongs to says so, or
-    /// it belongs to none. Root does not believe the mark that a user may set.
+    /// Whether limits can be set below, and systemd leaves that to us. Its mark on a delegated unit
+    /// is root's to read and to set, so user managers leave none: their units are this user's.
     fn may_be_divided(&self) -> bool {
-        let mark = if is_root() { c"trusted.delegate" } else { c"user.delegate" };
-        let is_marked = |unit| xattr::get(unit, mark).is_ok_and(|value| value == b"1");
-        unit(&self.directory, &self.top).is_none_or(is_marked)
+        let given = text(self.directory.join("cgroup.controllers"));
+        let is_given = |wanted| given.split_whitespace().any(|name| name == wanted);
+        let is_marked =
+            |unit| xattr::get(unit, c"trusted.delegate").is_ok_and(|value| value == b"1");
+        let is_left_to_us = if is_root() {
+            unit(&self.directory, &self.top).is_none_or(is_marked)
+        } else {
+            let owner = fs::metadata(&self.directory).map(|found| found.uid());
+            owner.is_ok_and(|owner| owner == nix::unistd::geteuid().as_raw())
+        };
+        ["memory", "pids", "cpu"].into_iter().all(is_given) && is_left_to_us
     }
 }
 

@@ -228,9 +228,9 @@ fn a_missing_interpreter_is_named_whether_asked_for_or_looked_for() {
     for (name, seen) in [
         ("/no/such/python", "No such file"),
         (&named("dangling"), "No such file"),
-        (&named(""), "it is a folder; name the program in it"),
-        (&named("closed"), "nobody may execute it"),
-        ("/dev/null", "it is no program"),
+        (&named(""), "of a folder, name the program in it"),
+        (&named("closed"), "no file that may be executed"),
+        ("/dev/null", "no file that may be executed"),
         (&named("chatty"), "does not answer like a Python"),
         (&named("failing"), "exit status: 3"),
         (&named("old"), "it is Python 3.8.1, and 3.10 or newer is needed"),

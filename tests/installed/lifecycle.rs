@@ -117,27 +117,56 @@ fn a_restart_of_either_half_leaves_nothing() {
     }
 }
 
-/// Without its own control group there are no hard limits, and then there is no service.
+/// Without a control group that takes limits there is no service, and the journal says what to do.
 #[test]
 fn a_denied_delegation_is_refused_and_the_journal_says_so() {
     becomes_ready();
     with_drop_in("[Service]\nDelegate=no\n", || {
-        let done = output("systemctl", &["restart", SUPERVISOR]);
-        let refused = || {
-            let words = journal(&[SUPERVISOR], 60);
-            words.contains("no cgroup with memory, pids and cpu limits")
-                && words.contains("Delegate")
-        };
-        assert!(eventually(PATIENCE, refused), "{done:?}\n{}", journal(&[SUPERVISOR], 60));
-        assert!(!is_ready(), "served without limits");
-        write_down(
-            "journal".as_ref(),
-            "refusal",
-            "active",
-            json!(property(SUPERVISOR, "ActiveState")),
-        );
+        // The manager of a user who stays logged in asks for the same controllers.
+        succeeds("systemctl", &["stop", "user@*.service", SERVER, SUPERVISOR, SOCKET]);
+        hand_on_no_cpu(Path::new("/sys/fs/cgroup"));
+        is_refused("does not hand on cpu");
     });
+    succeeds("systemctl", &["restart", "systemd-logind.service"]);
     answers();
+}
+
+#[test]
+fn control_groups_that_cannot_be_written_are_refused_and_the_journal_says_so() {
+    becomes_ready();
+    with_drop_in("[Service]\nProtectControlGroups=yes\n", || is_refused("Read-only file system"));
+    answers();
+}
+
+/// Starts the supervisor, which must not be ready, and looks for these words in its journal.
+#[track_caller]
+fn is_refused(words: &str) {
+    let done = output("systemctl", &["restart", SUPERVISOR]);
+    assert!(!done.status.success(), "started without limits");
+    let journal = journal(&[SUPERVISOR], 60);
+    assert!(journal.contains(words) && journal.contains("Delegate=yes"), "{journal}");
+    assert!(!is_ready(), "served without limits");
+    write_down("journal".as_ref(), "the supervisor says", "active", words);
+}
+
+/// From the leaves up, as the kernel wants it.
+fn hand_on_no_cpu(group: &Path) {
+    for entry in fs::read_dir(group).expect("a control group").flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            hand_on_no_cpu(&entry.path());
+        }
+    }
+    let file = group.join("cgroup.subtree_control");
+    let handed_on = fs::read_to_string(&file).unwrap_or_default();
+    if handed_on.split_whitespace().any(|name| name == "cpu") {
+        fs::write(&file, "-cpu").unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        write_down(
+            &file,
+            "controllers",
+            handed_on.trim(),
+            fs::read_to_string(&file).unwrap_or_default().trim(),
+        );
+    }
 }
 
 /// Runs `deed` with this drop-in for the supervisor, and takes it away again even if it fails.

@@ -67,7 +67,8 @@ impl Table<'_> {
             Decision::Allow => None,
             Decision::Errno(errno) => Some(errno.number()),
         };
-        let number = u64::try_from(self.call.number()).expect("a number");
+        let number =
+            self.call.number().and_then(|number| u64::try_from(number).ok()).expect("a number");
         Row { entry, call: self.call.name().to_owned(), number, arguments, refused, is_first }
     }
 

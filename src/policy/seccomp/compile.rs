@@ -17,6 +17,12 @@ use seccompiler::{
 use super::clause::{Argument, Clause, Test, Width};
 use super::{Allow, Call, Decision, Errno, Filter};
 
+/// What a program is for, and the number that a call has there.
+pub(super) type Machine<'a> = (TargetArch, &'a dyn Fn(Call) -> Option<i64>);
+
+const HERE: TargetArch =
+    if cfg!(target_arch = "aarch64") { TargetArch::aarch64 } else { TargetArch::x86_64 };
+
 /// One program for the kernel.
 pub type Program = BpfProgram;
 
@@ -29,6 +35,11 @@ impl Filter {
     /// The programs, in the order they must be installed: the one that refuses `seccomp` itself
     /// comes last.
     pub fn compile(&self) -> Result<Vec<Program>, CompileError> {
+        self.compile_for((HERE, &Call::number))
+    }
+
+    /// A call that the architecture does not have is in no program.
+    pub(super) fn compile_for(&self, on: Machine<'_>) -> Result<Vec<Program>, CompileError> {
         let seccomp = Call::named("seccomp").map(|call| self.decide(call, &[0; 6]));
         let mut errnos: Vec<Option<Errno>> = self.errnos().into_iter().map(Some).collect();
         errnos.insert(0, None);
@@ -36,8 +47,8 @@ impl Filter {
             seccomp == Some(Decision::Errno(errno.unwrap_or(self.otherwise.errno)))
         });
         let program = |errno: &Option<Errno>| match errno {
-            None => self.passing(),
-            Some(errno) => self.refusing(*errno),
+            None => self.passing(on),
+            Some(errno) => self.refusing(*errno, on),
         };
         errnos.iter().map(program).collect::<Result<_, _>>().map_err(CompileError)
     }
@@ -51,33 +62,33 @@ impl Filter {
     }
 
     /// Lets every call pass that some rule names; the rest gets the error for the rest.
-    fn passing(&self) -> Result<Program, BackendError> {
+    fn passing(&self, (arch, number): Machine<'_>) -> Result<Program, BackendError> {
         let named = |call: &Call| {
-            let denied =
-                self.denies(*call).next().is_some_and(|line| line.errno != self.otherwise.errno);
-            denied || self.allows(*call).next().is_some()
+            self.denies(*call).any(|line| line.errno != self.otherwise.errno)
+                || self.allows(*call).next().is_some()
         };
-        let rules = Call::all().filter(named).map(|call| (call.number(), Vec::new())).collect();
+        let numbers = Call::all().filter(named).filter_map(number);
+        let rules = numbers.map(|number| (number, Vec::new())).collect();
         let mismatch = SeccompAction::Errno(self.otherwise.errno.number().into());
-        program(rules, mismatch, SeccompAction::Allow)
+        program(rules, mismatch, SeccompAction::Allow, arch)
     }
 
     /// Refuses what is refused with this error, lets everything else pass.
-    fn refusing(&self, errno: Errno) -> Result<Program, BackendError> {
+    fn refusing(&self, errno: Errno, (arch, number): Machine<'_>) -> Result<Program, BackendError> {
         let mut rules = BTreeMap::new();
-        for call in Call::all() {
+        for (call, number) in Call::all().filter_map(|call| Some((call, number(call)?))) {
             let lines: Vec<&Allow> =
                 self.allows(call).filter(|line| line.otherwise == Some(errno)).collect();
             let denied =
                 errno != self.otherwise.errno && self.denies(call).any(|line| line.errno == errno);
             if denied {
-                rules.insert(call.number(), Vec::new());
+                rules.insert(number, Vec::new());
             } else if !lines.is_empty() {
                 let terms: Result<Vec<_>, _> = refusals(&lines).iter().map(rule).collect();
-                rules.insert(call.number(), terms?);
+                rules.insert(number, terms?);
             }
         }
-        program(rules, SeccompAction::Allow, SeccompAction::Errno(errno.number().into()))
+        program(rules, SeccompAction::Allow, SeccompAction::Errno(errno.number().into()), arch)
     }
 }
 
@@ -85,8 +96,9 @@ fn program(
     rules: BTreeMap<i64, Vec<SeccompRule>>,
     mismatch: SeccompAction,
     matched: SeccompAction,
+    arch: TargetArch,
 ) -> Result<Program, BackendError> {
-    SeccompFilter::new(rules, mismatch, matched, TargetArch::x86_64)?.try_into()
+    SeccompFilter::new(rules, mismatch, matched, arch)?.try_into()
 }
 
 fn rule(term: &Term) -> Result<SeccompRule, BackendError> {

@@ -157,9 +157,8 @@ fn calls_named(group: &str, names: OneOrMore) -> Result<Vec<Call>, RuleError> {
     };
     let mut calls: Vec<Call> = Vec::with_capacity(names.len());
     for name in names {
-        let unknown = || {
-            rule_error(group, &name, "no system call of x86_64 has this name; mind the spelling")
-        };
+        let unknown =
+            || rule_error(group, &name, "no system call has this name; mind the spelling");
         let call = Call::named(&name).ok_or_else(unknown)?;
         if calls.contains(&call) {
             return Err(rule_error(group, &name, "it stands twice in one line; keep it once"));

@@ -206,6 +206,15 @@ pub(super) fn for_this_start(id: &str, facts: &Facts) -> Option<String> {
     }
 }
 
+/// One that nobody named is passed over when it does not serve, until none is left.
+pub(super) fn for_interpreter(said: &str) -> &'static str {
+    if said.contains("there is no usable Python") {
+        "install Python 3.10 or newer (Debian, Ubuntu: apt-get install python3)"
+    } else {
+        "name a Python of 3.10 or newer with --python, or name none: the newest of /usr/local/bin and /usr/bin is taken then"
+    }
+}
+
 /// What would give hard limits here.
 pub(super) fn for_cgroups(said: &str, facts: &Facts) -> String {
     let in_container = engine::option(Lack::Cgroup, facts);

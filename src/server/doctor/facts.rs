@@ -73,13 +73,12 @@ pub(super) struct Facts {
 }
 
 /// What root needs to confine runs.
-const NEEDED: [Capability; 8] = [
+const NEEDED: [Capability; 7] = [
     Capability::CAP_SYS_ADMIN,
     Capability::CAP_SETUID,
     Capability::CAP_SETGID,
     Capability::CAP_SETPCAP,
     Capability::CAP_CHOWN,
-    Capability::CAP_FOWNER,
     Capability::CAP_DAC_OVERRIDE,
     Capability::CAP_KILL,
 ];

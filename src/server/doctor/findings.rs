@@ -150,6 +150,8 @@ fn blame(finding: &mut Finding, facts: &Facts, outcome: &Outcome) {
     finding.status = Status::Failed;
     if finding.id == "cgroup.limits" {
         finding.fix = Some(advice::for_cgroups(&problem, facts));
+    } else if finding.id == "start.interpreter" && next.is_none() {
+        finding.fix = Some(advice::for_interpreter(&problem).to_owned());
     } else {
         let by_step = step.and_then(|step| advice::fix(finding.id, step, facts));
         let here = || advice::for_this_start(finding.id, facts);

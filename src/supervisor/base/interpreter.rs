@@ -101,13 +101,9 @@ fn ask(path: &Path, reader: Option<Reader>) -> Result<Interpreter, BaseError> {
         return Err(BaseError::interpreter(path, why));
     }
     let kind = std::fs::metadata(&real).map_err(failed)?;
-    if kind.is_dir() {
-        let why =
-            format!("it is a folder; name the program in it, as in {}/bin/python3", path.display());
-        return Err(BaseError::interpreter(path, why));
-    }
     if !kind.is_file() || kind.permissions().mode() & 0o111 == 0 {
-        return Err(BaseError::interpreter(path, "it is no program, or nobody may execute it"));
+        let why = "it is no file that may be executed (of a folder, name the program in it)";
+        return Err(BaseError::interpreter(path, why));
     }
     let arguments = ["-I", "-S", "-B", "-c", QUESTION];
     let answer = foreign::ask(path, &arguments, reader, PATIENCE).map_err(failed)?;

@@ -158,13 +158,6 @@ impl StartupError {
             | Self::PolicyFolder(error)
             | Self::StateDir(error)
             | Self::Base(BaseError::State(error)) => error.next(),
-            Self::Base(BaseError::NoInterpreter) => {
-                "install Python 3.10 or newer (Debian, Ubuntu: apt-get install python3)".to_owned()
-            }
-            // One that was only found is passed over instead.
-            Self::Base(BaseError::AskInterpreter { .. } | BaseError::Interpreter { .. }) => {
-                "name a Python of 3.10 or newer with --python, or name none: the newest of /usr/local/bin and /usr/bin is taken then".to_owned()
-            }
             Self::TooManyRuns { most, .. } => {
                 format!("use --max-runs {most} or fewer")
             }
@@ -173,7 +166,9 @@ impl StartupError {
             }
             Self::NoStateDir => "set HOME, or name a directory with --state-dir".to_owned(),
             Self::CoreSocket => "sysctl -w kernel.core_pattern=core".to_owned(),
-            Self::Base(BaseError::NotAbsolute { .. }) | Self::WorkingDirectory { .. } => "name it from / on".to_owned(),
+            Self::Base(BaseError::NotAbsolute { .. }) | Self::WorkingDirectory { .. } => {
+                "name it from / on".to_owned()
+            }
             _ => return None,
         })
     }

@@ -41,7 +41,7 @@ pub(in crate::server::doctor) const CHECKS: &[Check] = &[
     check(
         "host.capabilities",
         "what root may do here at all; without CAP_SYS_RESOURCE limits can only be lowered, which is all that primcs does",
-        "give root CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_CHOWN, CAP_FOWNER, CAP_DAC_OVERRIDE and CAP_KILL",
+        "give root CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_CHOWN, CAP_DAC_OVERRIDE and CAP_KILL",
     ),
     check(
         "host.open_files",

@@ -157,9 +157,7 @@ fn cgroup(controller: &str, facts: &Facts, welcome: Option<&Welcome>) -> (Status
 fn place(layout: &str, facts: &Facts) -> String {
     let given = || facts.cgroups.controllers.join(", ");
     match (layout, &facts.group, &facts.scope) {
-        ("v2", _, Some(Err(_))) => {
-            format!("{layout}, below the top of the tree, since systemd gave no scope")
-        }
+        ("v2", _, Some(Err(_))) => format!("{layout}, without a scope: systemd gave none"),
         ("v2", Some(group), Some(Ok(_))) => {
             format!("{layout}, in {group}, which systemd made for this start with {}", given())
         }
