@@ -47,7 +47,7 @@ const fn in_docker(lack: Lack) -> &'static str {
         Lack::Mounts => "start the container with --security-opt apparmor=unconfined",
         Lack::WholeProc => "start the container with --security-opt systempaths=unconfined",
         Lack::Cgroup => {
-            "start the container with --cgroupns private --security-opt writable-cgroups=true (Docker 28 or newer, cgroup v2)"
+            "start the container with --cgroupns private --security-opt writable-cgroups=true (Docker 28 or newer, cgroup v2) and own-cgroup as its entrypoint (docs/containers.md)"
         }
         Lack::Administration => ADMINISTRATION,
         Lack::OpenFiles => "start the container with --ulimit nofile=8192:8192",
@@ -58,9 +58,9 @@ const fn in_docker(lack: Lack) -> &'static str {
 
 const fn in_podman(lack: Lack) -> &'static str {
     match lack {
-        Lack::WholeProc => "start the container with --security-opt unmask=ALL",
+        Lack::WholeProc => "start the container with --security-opt 'unmask=/proc/*'",
         Lack::Cgroup => {
-            "start the container with --cgroupns private --security-opt unmask=/sys/fs/cgroup (cgroup v2)"
+            "start the container with --security-opt unmask=/sys/fs/cgroup --user 0 --cap-add CHOWN,SETUID,SETGID,SETPCAP --entrypoint /usr/libexec/primcs/own-cgroup (cgroup v2; docs/containers.md)"
         }
         Lack::Calls
         | Lack::Mounts

@@ -155,7 +155,7 @@ fn a_container_is_mended_in_the_words_of_its_engine() {
     let proc = failed("mount /proc", libc::EPERM);
     for (engine, words) in [
         ("Docker", "--security-opt systempaths=unconfined"),
-        ("Podman", "--security-opt unmask=ALL"),
+        ("Podman", "--security-opt 'unmask=/proc/*'"),
         ("Kubernetes", "procMount: Unmasked"),
         ("lxc", "(Docker's words for it)"),
     ] {
