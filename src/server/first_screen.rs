@@ -1,7 +1,7 @@
 //! What somebody who has just started the server needs to know, in one screen.
 #![forbid(unsafe_code)]
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use crate::settings::Settings;
@@ -15,7 +15,7 @@ pub(super) fn text(
     has_token: bool,
 ) -> String {
     let public_url = settings.public_url.as_deref();
-    let own_url = format!("http://{address}/mcp");
+    let own_url = format!("http://{}/mcp", to_paste(address));
     let url = public_url.unwrap_or(&own_url);
     let urls = match public_url {
         Some(public) => format!("{own_url}, for clients {public}"),
@@ -60,6 +60,16 @@ pub(super) fn text(
     )
 }
 
+/// Listening everywhere is no address to call.
+fn to_paste(address: SocketAddr) -> SocketAddr {
+    let loopback: IpAddr = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(loopback, address.port())
+}
+
 /// One run in the same way as the server's: another terminal has neither its flags nor its
 /// environment.
 fn command(name: &str, settings: &Settings, hard: bool) -> String {
@@ -94,6 +104,14 @@ fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_that_listens_everywhere_names_an_address_to_paste() {
+        let pasted = |address: &str| to_paste(address.parse().unwrap()).to_string();
+        assert_eq!(pasted("0.0.0.0:9000"), "127.0.0.1:9000");
+        assert_eq!(pasted("[::]:9000"), "[::1]:9000");
+        assert_eq!(pasted("192.0.2.1:9000"), "192.0.2.1:9000");
+    }
 
     #[test]
     fn the_command_to_try_repeats_what_the_server_was_told() {
