@@ -41,7 +41,7 @@ VOLUME /var/lib/primcs
 EXPOSE 9000
 # Ready means that a run was confined just now, not only that the port answers.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 CMD ["/usr/libexec/primcs/health"]
-# There is no authentication yet, so whoever reaches the port of the container can run code. Publish
-# it on 127.0.0.1 of the host, and put nothing on its network that may not run code.
+# Unless a token is set (docs/containers.md), whoever reaches the port of the container can run code.
+# Publish it on 127.0.0.1 of the host, and put nothing on its network that may not run code.
 ENTRYPOINT ["primcs"]
 CMD ["serve", "--listen", "0.0.0.0:9000", "--allow-unauthenticated"]

@@ -96,7 +96,8 @@ pub enum Problem {
 
 impl TrustError {
     /// Whether there is simply nothing.
-    fn is_absent(&self) -> bool {
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
         matches!(self, Self::Open { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 

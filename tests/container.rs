@@ -15,8 +15,8 @@ use primcs::policy::Policy;
 use primcs::policy::seccomp::Filter;
 use serde_json::{Value, json};
 
-/// Calls that confining a run takes, beyond what runs and server may ask for, and why. Each was taken
-/// out once, and then primcs refused to start and named it.
+/// Calls that confining a run takes, beyond what runs and server may ask for, and why. Each is taken
+/// out there, and then primcs refuses to start or says which wall is missing.
 const CONFINING: [(&str, &[&str]); 6] = [
     ("an unprivileged process makes runs in namespaces and a cgroup of their own", &["clone3"]),
     ("the supervisor takes a user and a mount namespace of its own", &["unshare", "sethostname"]),

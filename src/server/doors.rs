@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::notify::Notify;
 use crate::settings::{DEFAULT_DRAIN, DEFAULT_LISTEN, Settings};
+use crate::wire::journal;
 
 use super::Failure;
 use super::arguments::{HostArguments, ServeArguments};
@@ -143,6 +144,7 @@ async fn serve_http(
         isolation = runner.welcome.isolation,
         cgroups = runner.welcome.cgroup_layout,
         hard_limits = runner.welcome.limits.hard,
+        token = guard.has_token(),
         "listening"
     );
     let health = Arc::new(Health::new(supervisor.clone()));
@@ -150,8 +152,8 @@ async fn serve_http(
     let shared = mcp::shared(runner, rules, most_text);
     let most_body = whole(policy.limits.call.body.value.0);
     let door = HttpDoor::new(shared, health, guard, most_body, most_connections);
-    // Under systemd stderr is the journal: one JSON line a fact, no screen.
-    if std::env::var_os("JOURNAL_STREAM").is_none() {
+    // The journal gets fields, no screen. Terminals of a desktop inherit the variable, too.
+    if !journal::is_stderr(std::env::var_os(journal::STREAM).as_deref()) {
         write!(io::stderr(), "{screen}").map_err(DoorError::Door)?;
     }
     notify.say(&format!("READY=1\nSTATUS=MCP at http://{address}/mcp"));

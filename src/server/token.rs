@@ -32,17 +32,19 @@ const CREDENTIAL: &str = "primcs.token";
 const LEAST: usize = 32;
 
 impl Token {
-    /// Reads the credential that systemd has put into `credentials`, else the file of the settings. An
-    /// empty credential is none: that is what the unit passes when the operator has made no file.
+    /// Reads the credential that systemd has put into `credentials`, else the file of the settings. A
+    /// line feed alone is none: that is what the unit passes when the operator has made no file. Nothing
+    /// at all is what `openssl` leaves where it is not installed, and no token; one that cannot be read
+    /// was meant, too.
     pub(super) fn load(
         credentials: Option<OsString>,
         named: Option<&Path>,
     ) -> Result<Option<Self>, TokenError> {
         let passed = credentials.map(|folder| Path::new(&folder).join(CREDENTIAL));
-        if let Some(path) = passed.filter(|path| path.exists())
-            && let Some(token) = read(&path)?
-        {
-            return Ok(Some(token));
+        match passed.map(|path| read(&path)) {
+            None | Some(Ok(None)) => {}
+            Some(Err(TokenError::Read(error))) if error.is_absent() => {}
+            Some(found) => return found,
         }
         let Some(path) = named else { return Ok(None) };
         let weak = || TokenError::Weak { path: path.to_owned() };
@@ -63,7 +65,7 @@ impl Token {
 fn read(path: &Path) -> Result<Option<Token>, TokenError> {
     let text = trusted::read(path).map_err(TokenError::Read)?;
     let token = text.trim();
-    if token.is_empty() {
+    if token.is_empty() && !text.is_empty() {
         return Ok(None);
     }
     if token.len() < LEAST || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -111,19 +113,34 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_credential_is_none_and_a_weak_token_is_refused() {
+    fn a_line_feed_is_none_and_a_weak_or_empty_token_is_refused() {
         let folder = std::env::temp_dir().join(format!("primcs-token-{}", std::process::id()));
         std::fs::create_dir(&folder).unwrap();
         let load = |text: &str| {
             std::fs::write(folder.join(CREDENTIAL), text).unwrap();
             Token::load(Some(folder.clone().into()), None)
         };
-        let (empty, weak, good) = (load("\n"), load("secret"), load(&format!("{GOOD}\n")));
+        let (none, good) = (load("\n"), load(&format!("{GOOD}\n")));
         let named = Token::load(None, Some(&folder.join(CREDENTIAL)));
+        for weak in ["secret", ""] {
+            assert!(load(weak).unwrap_err().to_string().contains("openssl rand"), "{weak:?}");
+        }
         std::fs::remove_dir_all(&folder).unwrap();
-        assert!(empty.unwrap().is_none());
-        assert!(weak.unwrap_err().to_string().contains("openssl rand"));
+        assert!(none.unwrap().is_none());
         assert!(good.unwrap().is_some() && named.unwrap().is_some());
         assert!(Token::load(None, None).unwrap().is_none());
+        assert!(Token::load(Some(folder.into()), None).unwrap().is_none());
+    }
+
+    /// As when the server has given up root, whose credentials these were. A link stands for it, since
+    /// root, which tests are run as, may enter everything.
+    #[test]
+    fn a_credential_that_is_there_and_cannot_be_read_is_not_taken_for_none() {
+        let folder = std::env::temp_dir().join(format!("primcs-unreadable-{}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        std::os::unix::fs::symlink("/nonexistent", folder.join(CREDENTIAL)).unwrap();
+        let found = Token::load(Some(folder.clone().into()), None);
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(matches!(found, Err(TokenError::Read(_))), "{found:?}");
     }
 }

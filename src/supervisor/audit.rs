@@ -1,5 +1,6 @@
-//! One audit record for each run, written by the half that no network reaches: a compromised server
-//! can neither forge nor suppress what ran. docs/audit.md says what each field means and is worth.
+//! One audit record for each run, written by the half that no network reaches. Where that is a service
+//! of its own, a compromised server can neither forge nor suppress what ran. docs/audit.md says what
+//! each field means and is worth.
 //!
 //! In the journal a record that cannot be written waits, and until it is written no further run
 //! starts: what ran is in the log, or nothing runs. On stderr, which the server holds as well and

@@ -112,6 +112,10 @@ for number in (101, 103, 136, 139, 153, 154, 155, 156, 159, 161, 167, 168, 169, 
                175, 176, 179, 180, 227, 246, 298, 304, 305, 310, 311, 313, 320, 321):
     result = libc.syscall(number, -1, -1, -1, -1, -1, -1)
     print(number, errno.errorcode[ctypes.get_errno()] if result < 0 else result)
+# What directives beside the list would refuse (LockPersonality=, RestrictRealtime=), and the policy allows.
+print(libc.syscall(135, ctypes.c_ulong(0xffffffff)))
+import os
+os.sched_setscheduler(0, os.SCHED_OTHER | os.SCHED_RESET_ON_FORK, os.sched_param(0))
 ";
     let served = run(shared().address, code).expect("ok");
     let plain = succeeds("primcs", &["run", "-c", code]);

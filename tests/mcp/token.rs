@@ -63,8 +63,9 @@ fn a_credential_of_systemd_opens_the_door_beyond_loopback() {
 }
 
 #[test]
-fn an_empty_credential_lets_nobody_listen_beyond_loopback_and_a_weak_token_nobody_at_all() {
-    for (text, says) in [("", "no token is set"), ("secret", "openssl rand -hex 32")] {
+fn without_a_token_nobody_listens_beyond_loopback_and_with_a_weak_one_nobody_at_all() {
+    let made_badly = "openssl rand -hex 32";
+    for (text, says) in [("\n", "no token is set"), ("secret", made_badly), ("", made_badly)] {
         let mut command = primcs(Build::Normal, "serve");
         command
             .args(["--listen", "0.0.0.0:0"])

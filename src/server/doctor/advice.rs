@@ -196,7 +196,7 @@ pub(super) fn for_this_start(id: &str, facts: &Facts) -> Option<String> {
         }
         "host.capabilities" => engine::option(Lack::Administration, facts),
         "host.ids" if facts.rootless => Some("run primcs as a service of root".to_owned()),
-        "host.container" => Some("start the container without --privileged, as another user than root (--user 65532); docs/operating.md lists the options that are enough".to_owned()),
+        "host.container" => Some("start the container without --privileged, as another user than root (--user 65532); docs/containers.md lists the options that are enough".to_owned()),
         "host.user_namespaces" if facts.max_user_namespaces == Some(0) => None,
         "host.user_namespaces" if facts.unprivileged_userns == Some(0) => {
             Some("sysctl -w kernel.unprivileged_userns_clone=1".to_owned())

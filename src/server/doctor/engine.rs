@@ -83,12 +83,10 @@ const fn in_kubernetes(lack: Lack) -> &'static str {
         Lack::Cgroup => {
             "let the runtime of the node give the pod a writable cgroup (containerd 2.1: cgroup_writable of a runtime class)"
         }
-        Lack::Administration => {
-            "set hostUsers: false for the pod and add SYS_ADMIN to securityContext.capabilities"
-        }
         Lack::OpenFiles => "raise the limit of open files of the node's container runtime",
         Lack::CoreDumps => "raise the limit of core dumps of the node's container runtime to 1",
-        Lack::Ids => "set securityContext.runAsUser to any id but 0",
+        // Root of a pod with ids of its own has too few of them for runs.
+        Lack::Administration | Lack::Ids => "set securityContext.runAsUser to any id but 0",
     }
 }
 

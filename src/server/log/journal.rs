@@ -47,15 +47,14 @@ impl<S: Subscriber> Layer<S> for Journal {
         entry.add("PRIORITY", priority(*metadata.level()));
         entry.add("SYSLOG_IDENTIFIER", "primcs");
         entry.add("PRIMCS_TARGET", metadata.target());
-        let lost = self.lost.load(Ordering::Relaxed);
+        // Taken, so that no two threads tell of the same ones.
+        let lost = self.lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
             entry.add("PRIMCS_LOST", &lost.to_string());
         }
         // Lost means lost: to whom could it be told?
-        if self.socket.send(entry.bytes()).is_ok() {
-            self.lost.fetch_sub(lost, Ordering::Relaxed);
-        } else {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+        if self.socket.send(entry.bytes()).is_err() {
+            self.lost.fetch_add(lost + 1, Ordering::Relaxed);
         }
     }
 }
