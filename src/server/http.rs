@@ -182,7 +182,13 @@ impl HttpDoor {
         let (mut parts, body) = request.into_parts();
         let principal = match self.guard.admit(&parts.headers) {
             Ok(principal) => principal,
-            Err(turned) => return pages::turned_away(turned),
+            Err(turned) => {
+                // Once: whoever guesses must not fill the log, too.
+                if self.shared.runner.metrics.refused_without_token() {
+                    tracing::warn!("a call without the token; /metrics counts them from here on");
+                }
+                return pages::turned_away(turned);
+            }
         };
         guard::strip_credentials(&mut parts.headers);
         let body = match read_body(body, self.most_body).await {

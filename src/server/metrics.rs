@@ -21,6 +21,7 @@ pub(super) struct Metrics {
     live: Gauge,
     queued: Gauge,
     seconds: Histogram,
+    without_token: Counter,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -39,6 +40,7 @@ impl Metrics {
             live: Gauge::default(),
             queued: Gauge::default(),
             seconds: Histogram::new(SECONDS),
+            without_token: Counter::default(),
         };
         metrics.registered()
     }
@@ -51,6 +53,11 @@ impl Metrics {
         self.registry.register("runs", "Calls by how they ended", self.runs.clone());
         self.registry.register("runs_live", "Runs under way", self.live.clone());
         self.registry.register("runs_queued", "Calls that wait for a slot", self.queued.clone());
+        self.registry.register(
+            "calls_without_token",
+            "Calls refused because they did not send the token that is set",
+            self.without_token.clone(),
+        );
         self.registry.register_with_unit(
             "run",
             "From the call to its result, for calls that became runs",
@@ -66,6 +73,11 @@ impl Metrics {
         if let Some(took) = took {
             self.seconds.observe(took.as_secs_f64());
         }
+    }
+
+    /// Counts a call that was refused for want of the token; true for the first.
+    pub(super) fn refused_without_token(&self) -> bool {
+        self.without_token.inc() == 0
     }
 
     /// The text format, with the gauges as of now.

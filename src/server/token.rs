@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use http::{HeaderMap, HeaderValue, header};
@@ -25,6 +26,8 @@ pub(super) enum TokenError {
          with `openssl rand -hex 32`", path.display()
     )]
     Weak { path: PathBuf },
+    #[error("everybody may read the token in {}; take that away: chmod o-r", path.display())]
+    Open { path: PathBuf },
 }
 
 /// The name of the credential in systemd/primcs.service.
@@ -64,6 +67,10 @@ impl Token {
 
 fn read(path: &Path) -> Result<Option<Token>, TokenError> {
     let text = trusted::read(path).map_err(TokenError::Read)?;
+    // What `trusted` has judged is who may write it.
+    if std::fs::metadata(path).is_ok_and(|found| found.mode() & 0o004 != 0) {
+        return Err(TokenError::Open { path: path.to_owned() });
+    }
     let token = text.trim();
     if token.is_empty() && !text.is_empty() {
         return Ok(None);
@@ -82,6 +89,8 @@ fn bearer(value: &HeaderValue) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     const GOOD: &str = "0123456789abcdef0123456789abcdef";
@@ -112,12 +121,17 @@ mod tests {
         }
     }
 
+    fn write(path: &Path, text: &str, mode: u32) {
+        std::fs::write(path, text).unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
     #[test]
     fn a_line_feed_is_none_and_a_weak_or_empty_token_is_refused() {
         let folder = std::env::temp_dir().join(format!("primcs-token-{}", std::process::id()));
         std::fs::create_dir(&folder).unwrap();
         let load = |text: &str| {
-            std::fs::write(folder.join(CREDENTIAL), text).unwrap();
+            write(&folder.join(CREDENTIAL), text, 0o640);
             Token::load(Some(folder.clone().into()), None)
         };
         let (none, good) = (load("\n"), load(&format!("{GOOD}\n")));
@@ -125,7 +139,10 @@ mod tests {
         for weak in ["secret", ""] {
             assert!(load(weak).unwrap_err().to_string().contains("openssl rand"), "{weak:?}");
         }
+        write(&folder.join(CREDENTIAL), GOOD, 0o644);
+        let open = Token::load(Some(folder.clone().into()), None);
         std::fs::remove_dir_all(&folder).unwrap();
+        assert!(matches!(open, Err(TokenError::Open { .. })), "{open:?}");
         assert!(none.unwrap().is_none());
         assert!(good.unwrap().is_some() && named.unwrap().is_some());
         assert!(Token::load(None, None).unwrap().is_none());

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use super::support::http::{Connection, Response};
@@ -14,7 +15,12 @@ const TOKEN: &str = "3b2c0a9f5e1d47c6a8b90e7f6d5c4b3a";
 
 fn folder(name: &str, text: &str) -> PathBuf {
     let folder = empty_folder(name);
-    std::fs::write(folder.join("primcs.token"), text).expect("a file");
+    let file = folder.join("primcs.token");
+    std::fs::write(&file, text).expect("a file");
+    // As root the server half is another user by the time it reads; its group may, others may not.
+    let group = nix::unistd::geteuid().is_root().then_some(2_000_000_000);
+    std::os::unix::fs::chown(&file, None, group).expect("a group");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).expect("a mode");
     folder
 }
 
@@ -44,6 +50,8 @@ fn without_the_token_nothing_runs_and_with_it_the_call_is_answered() {
         assert_eq!(refused.header("www-authenticate"), Some("Bearer realm=\"primcs\""));
     }
     assert_eq!(server.metric("primcs_runs_total{status=\"ok\"}"), 0);
+    assert_eq!(server.metric("primcs_calls_without_token_total"), 4);
+    assert_eq!(server.log().matches("a call without the token").count(), 1);
     let answered = call(server.address, Some(TOKEN));
     assert_eq!(answered.status, 200);
     assert!(answered.text().expect("text").contains("42\\n"));
