@@ -87,7 +87,12 @@ fn log(line: fmt::Arguments<'_>) {
 /// Says why and what to do, once: to a server that is there to pass it on, else to the log. A service
 /// says it in its own log in any case.
 fn refuse(server: OwnedFd, unable: Unable) -> ExitCode {
-    let said = format!("{} ({})", unable.problem, unable.check);
+    let next = match (&unable.next, unable.check.as_str()) {
+        (Some(next), _) => next,
+        (None, "cgroup.limits") => "a unit needs Delegate=yes and no ProtectControlGroups=",
+        (None, _) => "`primcs doctor` says what mends it",
+    };
+    let said = format!("{} ({}); next: {next}", unable.problem, unable.check);
     let is_service = door::listens(&server).unwrap_or(false);
     let server = if is_service { door::accept(&server).ok().flatten() } else { Some(server) };
     let told = server.is_some_and(|server| tell(&server, unable));

@@ -108,7 +108,17 @@ fn is_needed() -> bool {
     let is_systems = first.map_or(!is_root(), |name| name.trim() == "systemd");
     let has_controllers = text(group.top.join("cgroup.controllers")).contains("memory");
     let runs_here = Path::new("/run/systemd/system").is_dir() && is_systems;
-    has_controllers && runs_here && !(group.is_ours_alone() && group.may_be_divided())
+    // What systemd itself has started is as its unit says: with Delegate=yes, or refused.
+    has_controllers
+        && runs_here
+        && !is_a_unit()
+        && !(group.is_ours_alone() && group.may_be_divided())
+}
+
+/// systemd says to what it starts which process that is (since 248); a child of that is a shell's.
+pub(super) fn is_a_unit() -> bool {
+    let told = std::env::var("SYSTEMD_EXEC_PID").ok().and_then(|pid| pid.parse().ok());
+    told == Some(std::process::id())
 }
 
 /// Where this process is in the unified tree.

@@ -223,6 +223,9 @@ pub(super) fn for_cgroups(said: &str, facts: &Facts) -> String {
         "swapoff -a, or boot with swapaccount=1"
     } else if said.contains("os error 30") || said.contains("Read-only") {
         in_container
+            .or(facts.in_a_unit.then_some(
+                "write Delegate=yes into the unit, and take ProtectControlGroups= out of it",
+            ))
             .unwrap_or("mount -o remount,rw /sys/fs/cgroup, and the controllers mounted below it")
     } else if said.contains("controller is mounted") {
         "mount that controller, as in `mount -t cgroup -o memory none /sys/fs/cgroup/memory`, or boot with cgroup v2"
@@ -230,6 +233,8 @@ pub(super) fn for_cgroups(said: &str, facts: &Facts) -> String {
         next
     } else if said.contains("was not given") && said.contains("/user@") {
         DELEGATE_ALL
+    } else if facts.in_a_unit {
+        "write Delegate=yes into the unit"
     } else if let (Some(option), false) = (in_container, facts.systemd) {
         option
     } else if facts.rootless && facts.user_manager {

@@ -143,7 +143,7 @@ impl Facts {
             is_privileged: before.is_privileged,
             has_ids_of_runs: reaches(&text("/proc/self/uid_map"), FIRST_ID),
             systemd: Path::new("/run/systemd/system").is_dir(),
-            in_a_unit: is_in_a_unit(),
+            in_a_unit: scope::is_a_unit(),
             user_manager: Path::new(&runtime).is_dir(),
             core_pattern: text("/proc/sys/kernel/core_pattern").trim().to_owned(),
             memory: kilobytes("MemTotal").unwrap_or(0) * 1024,
@@ -209,12 +209,6 @@ fn reaches(map: &str, id: u64) -> bool {
             line.split_whitespace().filter_map(|number| number.parse().ok()).collect();
         matches!(numbers.as_slice(), [first, _, count] if (*first..first + count).contains(&id))
     })
-}
-
-/// systemd says to what it starts which process that is (since 248); a child of that is a shell's.
-fn is_in_a_unit() -> bool {
-    let told = std::env::var("SYSTEMD_EXEC_PID").ok().and_then(|pid| pid.parse().ok());
-    told == Some(std::process::id())
 }
 
 /// The nearest folder that is there, and the room in it.
