@@ -7,7 +7,8 @@
 //! A refusal is kept and told when the supervisor finds no cgroup either; it alone decides whether
 //! there are limits. Why by busctl: docs/decisions/0014-a-scope-from-systemd.md.
 //!
-//! Trusted: systemd and its `busctl`, which `trusted` opens; nothing of the environment.
+//! Trusted: systemd and its `busctl`, which `trusted` opens; of the environment only what makes us ask
+//! for nothing.
 #![forbid(unsafe_code)]
 
 use std::fs;
@@ -99,6 +100,9 @@ fn text(path: impl AsRef<Path>) -> String {
 }
 
 fn is_needed() -> bool {
+    if is_a_service_of_root() {
+        return false;
+    }
     let Some(group) = Group::find(&text("/proc/self/mountinfo"), &text("/proc/self/cgroup")) else {
         return false;
     };
@@ -119,6 +123,13 @@ fn is_needed() -> bool {
 pub(super) fn is_a_unit() -> bool {
     let told = std::env::var("SYSTEMD_EXEC_PID").ok().and_then(|pid| pid.parse().ok());
     told == Some(std::process::id())
+}
+
+/// Whether systemd has started this very process for root. Then its unit says what is delegated, and
+/// `doctor` before the start must see what the service will get, not a scope of its own.
+fn is_a_service_of_root() -> bool {
+    let started = std::env::var("SYSTEMD_EXEC_PID");
+    is_root() && started.is_ok_and(|pid| pid == std::process::id().to_string())
 }
 
 /// Where this process is in the unified tree.
