@@ -100,9 +100,6 @@ fn text(path: impl AsRef<Path>) -> String {
 }
 
 fn is_needed() -> bool {
-    if is_a_service_of_root() {
-        return false;
-    }
     let Some(group) = Group::find(&text("/proc/self/mountinfo"), &text("/proc/self/cgroup")) else {
         return false;
     };
@@ -119,17 +116,11 @@ fn is_needed() -> bool {
         && !(group.is_ours_alone() && group.may_be_divided())
 }
 
-/// systemd says to what it starts which process that is (since 248); a child of that is a shell's.
+/// systemd says to what it starts which process that is (since 248); a child of that is a shell's. Then
+/// the unit says what is delegated, and `doctor` before a start must see what the service will get.
 pub(super) fn is_a_unit() -> bool {
     let told = std::env::var("SYSTEMD_EXEC_PID").ok().and_then(|pid| pid.parse().ok());
     told == Some(std::process::id())
-}
-
-/// Whether systemd has started this very process for root. Then its unit says what is delegated, and
-/// `doctor` before the start must see what the service will get, not a scope of its own.
-fn is_a_service_of_root() -> bool {
-    let started = std::env::var("SYSTEMD_EXEC_PID");
-    is_root() && started.is_ok_and(|pid| pid == std::process::id().to_string())
 }
 
 /// Where this process is in the unified tree.

@@ -93,7 +93,7 @@ fn where_parts_of_proc_are_masked_the_containers_option_is_named() {
     }
     for (engine, option) in [
         ("container=docker", "--security-opt systempaths=unconfined"),
-        ("container=podman", "--security-opt unmask=ALL"),
+        ("container=podman", "--security-opt 'unmask=/proc/*'"),
     ] {
         let found = plain_user_with(&[engine, "cover=/proc/timer_list"], &[]);
         found.fails_only_at("step.mount_proc", &[option]);
