@@ -8,12 +8,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use primcs::policy::Policy;
 use primcs::sys::socket;
-use primcs::wire::{self, RunRequest, Started, ToServer, ToSupervisor, Verdict, Welcome};
+use primcs::wire::{self, Refusal, RunRequest, Started, ToServer, ToSupervisor, Verdict, Welcome};
 
 use super::support::processes::{
     Process, assert_gone, descendants, eventually, host_mounts, process,
@@ -163,12 +163,21 @@ impl FakeServer {
     /// The same for a request made before.
     pub(crate) fn verdict_of(&mut self, request: &ToSupervisor) -> Verdict {
         self.send(request);
+        let until = Instant::now() + SOON;
         // Held open, so that what the program prints finds a reader.
         let mut pipes = Vec::new();
         loop {
             match self.receive() {
                 Some((ToServer::Ended(ended), _)) => return ended.verdict,
                 Some((ToServer::Started(_), handed)) => pipes.extend(handed),
+                // The place of a run that has just ended is still being emptied: ask again, as the
+                // server does.
+                Some((ToServer::Refused { refusal: Refusal::Busy, .. }, _))
+                    if Instant::now() < until =>
+                {
+                    std::thread::sleep(Duration::from_millis(20));
+                    self.send(request);
+                }
                 other => panic!("neither started nor ended but {other:?}"),
             }
         }
