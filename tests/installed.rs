@@ -28,11 +28,6 @@ macro_rules! attempts {
                 crate::attempt::try_barred(stringify!($name));
                 ran.has_risen();
             })*
-
-            #[test]
-            fn do_what_no_file_here_tries() {
-                crate::attempt::every_attempt_file_is_tried();
-            }
         }
     };
 }

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
@@ -57,14 +57,27 @@ fn nothing_is_left() {
         all.filter(|one| one.uid() == Some(id) && one.name().starts_with("primcs")).count()
     };
     assert!(eventually(PATIENCE, || left() == 0), "{} processes are left", left());
-    let units = || {
-        let manager = format!("{USER}@.host");
-        succeeds(
-            "systemctl",
-            &["--user", "--machine", &manager, "list-units", "--all", "--no-legend", "--plain"],
-        )
-    };
-    assert!(eventually(PATIENCE, || !units().contains("primcs")), "{}", units());
+    let scopes = || below(&managers_group());
+    assert!(eventually(PATIENCE, || scopes().is_empty()), "{:?}", scopes());
+    // A unit that failed would stay without a group.
+    let manager = format!("{USER}@.host");
+    let units = succeeds(
+        "systemctl",
+        &["--user", "--machine", &manager, "list-units", "--all", "--plain", "primcs-*.scope"],
+    );
+    assert!(units.contains("0 loaded units"), "{units}");
+}
+
+/// Groups of the scopes that primcs asks for.
+fn below(group: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(group) else { return Vec::new() };
+    let directories = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir());
+    directories
+        .flat_map(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if name.starts_with("primcs-") { vec![path] } else { below(&path) }
+        })
+        .collect()
 }
 
 /// What the tests below stand on: if the session were delegated, they would prove nothing.

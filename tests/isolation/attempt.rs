@@ -145,7 +145,7 @@ fn files() -> Vec<String> {
 }
 
 #[test]
-pub(crate) fn every_attempt_file_is_tried() {
+fn every_attempt_file_is_tried() {
     let files: BTreeSet<_> = fs::read_dir(directory())
         .expect("tests/isolation")
         .flatten()

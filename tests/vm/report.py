@@ -17,6 +17,9 @@ LISTED = re.compile(r"^(\S+): test$", re.M)
 # What libtest prints of a failed test, up to the next heading.
 WORDS = re.compile(r"^---- (\S+) stdout ----\n(.*?)(?=^---- |^failures:$|\Z)", re.M | re.S)
 
+# The end of a log says why; all of it lies beside the report.
+LONGEST = 6000
+
 
 def left_out(lines):
     """The first two words of each line that is no comment."""
@@ -29,9 +32,13 @@ def main(folder, failure):
         path = folder / name
         return path.read_text(errors="replace") if path.is_file() else ""
 
-    log = text("tests.log")
-    outcomes = dict(OUTCOME.findall(log))
-    words = {name: said.strip() for name, said in WORDS.findall(log)}
+    # By the guest's own script: the test and the exit status of its process.
+    outcomes = {}
+    words = {}
+    for line in text("outcomes").splitlines():
+        name, status = line.split()
+        outcomes[name] = {"0": "ok", "124": "it did not end in its time", "137": "likewise"}.get(status, "FAILED")
+        words[name] = text(f"tests/{name}.log").strip()
     listed = LISTED.findall(text("tests.list"))
     evidence = {}
     for line in text("evidence.jsonl").splitlines():
@@ -44,21 +51,22 @@ def main(folder, failure):
     finished = text("finished").split()
     problems += [f"the {boot} boot left no word of its end" for boot in BOOTS if boot not in finished]
 
-    # The other programs' tests are listed as PROGRAM::TEST, and each has a log of its own.
-    for path in sorted(folder.glob("*.log")):
-        said = path.read_text(errors="replace")
-        if any(name.startswith(path.stem + "::") for name in listed):
-            outcomes |= {f"{path.stem}::{name}": word for name, word in OUTCOME.findall(said)}
-            words |= {f"{path.stem}::{name}": said.strip() for name, said in WORDS.findall(said)}
+    # The other programs write the words of all their tests into one log each.
+    for path in (folder / "checkout").glob("*.log"):
+        said, program = path.read_text(errors="replace"), f"checkout/{path.stem}"
+        outcomes |= {f"{program}::{name}": word for name, word in OUTCOME.findall(said)}
+        words |= {f"{program}::{name}": why.strip() for name, why in WORDS.findall(said)}
 
     tests = []
     for name in sorted(listed):
         program, _, test = name.partition("::")
-        if any(program == of and part in test for of, part in left_out(text("not-tried"))):
+        if any(program == f"checkout/{of}" and part in test for of, part in left_out(text("not-tried"))):
             tests.append({"name": name, "outcome": "not tried"})
             continue
         passed = outcomes.get(name) == "ok"
-        why = None if passed else words.get(name) or f"outcome: {outcomes.get(name, 'none, it never ended')}"
+        why = None
+        if not passed:
+            why = f"{outcomes.get(name, 'it was never tried')}\n{words.get(name, '')[-LONGEST:]}".strip()
         entry = {"name": name, "outcome": "passed" if passed else "failed"}
         if why:
             entry["why"] = why
