@@ -78,7 +78,11 @@ pub(super) fn serve(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
     let most = most_connections(connected.welcome.max_runs)?;
     let drain = Duration::from_secs(connected.settings.drain_s.unwrap_or(DEFAULT_DRAIN));
     let door = (listener, guard, most);
-    assemble::with_runtime(connected, drain, |assembled| serve_http(assembled, door, notify))?
+    // The journal gets fields, no screen. Terminals of a desktop inherit the variable, too; and the
+    // filter leaves no way to look later.
+    let has_journal = journal::is_stderr(std::env::var_os(journal::STREAM).as_deref());
+    let told = (notify, !has_journal);
+    assemble::with_runtime(connected, drain, |assembled| serve_http(assembled, door, told))?
         .map_err(Failure::from)
 }
 
@@ -130,7 +134,7 @@ fn guard(
 async fn serve_http(
     assembled: Assembled,
     (listener, guard, most_connections): (TcpListener, Guard, usize),
-    notify: Notify,
+    (notify, wants_screen): (Notify, bool),
 ) -> Result<ExitCode, DoorError> {
     let address = listener.local_addr().map_err(DoorError::Door)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(DoorError::Door)?;
@@ -152,8 +156,7 @@ async fn serve_http(
     let shared = mcp::shared(runner, rules, most_text);
     let most_body = whole(policy.limits.call.body.value.0);
     let door = HttpDoor::new(shared, health, guard, most_body, most_connections);
-    // The journal gets fields, no screen. Terminals of a desktop inherit the variable, too.
-    if !journal::is_stderr(std::env::var_os(journal::STREAM).as_deref()) {
+    if wants_screen {
         write!(io::stderr(), "{screen}").map_err(DoorError::Door)?;
     }
     notify.say(&format!("READY=1\nSTATUS=MCP at http://{address}/mcp"));
