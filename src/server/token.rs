@@ -29,24 +29,27 @@ pub(super) enum TokenError {
 
 /// The name of the credential in systemd/primcs.service.
 const CREDENTIAL: &str = "primcs.token";
+/// What the unit passes when there is no file.
+const NONE: &str = "\n";
 const LEAST: usize = 32;
 
 impl Token {
-    /// Reads the credential that systemd has put into `credentials`, else the file of the settings. An
-    /// empty credential is none: that is what the unit passes when the operator has made no file.
+    /// Reads the credential that systemd has put into `credentials`, else the file of the settings. A
+    /// line feed as credential is none: that is what the unit passes when the operator has made no
+    /// file. A file without a byte is one that went wrong (`openssl | install` without openssl), and
+    /// must not leave the door open.
     pub(super) fn load(
         credentials: Option<OsString>,
         named: Option<&Path>,
     ) -> Result<Option<Self>, TokenError> {
         let passed = credentials.map(|folder| Path::new(&folder).join(CREDENTIAL));
         if let Some(path) = passed.filter(|path| path.exists())
-            && let Some(token) = read(&path)?
+            && let Some(token) = read(&path, Some(NONE))?
         {
             return Ok(Some(token));
         }
         let Some(path) = named else { return Ok(None) };
-        let weak = || TokenError::Weak { path: path.to_owned() };
-        read(path)?.ok_or_else(weak).map(Some)
+        read(path, None)
     }
 
     /// Whether these headers carry it, and once.
@@ -60,12 +63,13 @@ impl Token {
     }
 }
 
-fn read(path: &Path) -> Result<Option<Token>, TokenError> {
+/// Absent where the file holds `none` and nothing else.
+fn read(path: &Path, none: Option<&str>) -> Result<Option<Token>, TokenError> {
     let text = trusted::read(path).map_err(TokenError::Read)?;
-    let token = text.trim();
-    if token.is_empty() {
+    if none == Some(&text) {
         return Ok(None);
     }
+    let token = text.trim();
     if token.len() < LEAST || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(TokenError::Weak { path: path.to_owned() });
     }
@@ -111,17 +115,19 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_credential_is_none_and_a_weak_token_is_refused() {
+    fn a_line_feed_as_credential_is_none_and_a_weak_or_empty_token_is_refused() {
         let folder = std::env::temp_dir().join(format!("primcs-token-{}", std::process::id()));
         std::fs::create_dir(&folder).unwrap();
         let load = |text: &str| {
             std::fs::write(folder.join(CREDENTIAL), text).unwrap();
             Token::load(Some(folder.clone().into()), None)
         };
-        let (empty, weak, good) = (load("\n"), load("secret"), load(&format!("{GOOD}\n")));
+        let (none, empty) = (load("\n"), load(""));
+        let (weak, good) = (load("secret"), load(&format!("{GOOD}\n")));
         let named = Token::load(None, Some(&folder.join(CREDENTIAL)));
         std::fs::remove_dir_all(&folder).unwrap();
-        assert!(empty.unwrap().is_none());
+        assert!(none.unwrap().is_none());
+        assert!(empty.unwrap_err().to_string().contains("openssl rand"));
         assert!(weak.unwrap_err().to_string().contains("openssl rand"));
         assert!(good.unwrap().is_some() && named.unwrap().is_some());
         assert!(Token::load(None, None).unwrap().is_none());

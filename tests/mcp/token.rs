@@ -42,6 +42,7 @@ fn without_the_token_nothing_runs_and_with_it_the_call_is_answered() {
         let refused = call(server.address, wrong);
         assert_eq!(refused.status, 401, "{wrong:?}");
         assert_eq!(refused.header("www-authenticate"), Some("Bearer realm=\"primcs\""));
+        assert_eq!(refused.header("connection"), Some("close"), "a stranger keeps its place");
     }
     assert_eq!(server.metric("primcs_runs_total{status=\"ok\"}"), 0);
     let answered = call(server.address, Some(TOKEN));
@@ -63,12 +64,14 @@ fn a_credential_of_systemd_opens_the_door_beyond_loopback() {
 }
 
 #[test]
-fn an_empty_credential_lets_nobody_listen_beyond_loopback_and_a_weak_token_nobody_at_all() {
-    for (text, says) in [("", "no token is set"), ("secret", "openssl rand -hex 32")] {
+fn no_token_lets_nobody_listen_beyond_loopback_and_an_empty_or_weak_one_nobody_at_all() {
+    for (listen, text, says) in [
+        ("0.0.0.0:0", "\n", "no token is set"),
+        ("127.0.0.1:0", "", "openssl rand -hex 32"),
+        ("127.0.0.1:0", "secret", "openssl rand -hex 32"),
+    ] {
         let mut command = primcs(Build::Normal, "serve");
-        command
-            .args(["--listen", "0.0.0.0:0"])
-            .env("CREDENTIALS_DIRECTORY", folder("token-weak", text));
+        command.args(["--listen", listen]).env("CREDENTIALS_DIRECTORY", folder("token-weak", text));
         let refused = finish(&mut command, "");
         assert!(!refused.status.success());
         assert!(refused.stderr().contains(says), "{}", refused.stderr());
