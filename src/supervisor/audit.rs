@@ -40,8 +40,9 @@ pub struct Audit {
     policy_digest: String,
     /// By run id, until they end.
     begun: HashMap<String, Record>,
-    /// Not taken by the journal yet: one for each run under way, at most, since no others start.
-    waiting: VecDeque<Vec<u8>>,
+    /// Not taken by the journal yet, as entry and as line: one for each run under way, at most, since
+    /// no others start.
+    waiting: VecDeque<(Vec<u8>, Vec<u8>)>,
     refusals: (Instant, u32),
     unrecorded: u64,
 }
@@ -140,7 +141,7 @@ impl Audit {
 
     /// Tries again what could not be written.
     pub fn attend(&mut self) {
-        while self.waiting.front().is_some_and(|encoded| self.sink.send(encoded).is_ok()) {
+        while self.waiting.front().is_some_and(|(entry, _)| self.sink.send(entry).is_ok()) {
             self.waiting.pop_front();
         }
     }
@@ -161,6 +162,28 @@ impl Audit {
             }
             std::thread::sleep(RETRY);
         }
+        self.fall_back();
+    }
+
+    /// Whoever floods the journal's socket, as a compromised server can, keeps entries out for as long
+    /// as it lives. Our stderr is a connection to the journal that nobody else writes to.
+    fn fall_back(&mut self) {
+        super::log(format_args!(
+            "ALARM: the journal took no entry of {} audit records; they follow as text",
+            self.waiting.len()
+        ));
+        let stderr = Sink::of_stderr();
+        for _ in 0..LAST_TRIES {
+            while let Some((_, line)) = self.waiting.front()
+                && stderr.send(line).is_ok()
+            {
+                self.waiting.pop_front();
+            }
+            if self.waiting.is_empty() {
+                return;
+            }
+            std::thread::sleep(RETRY);
+        }
         let lost = self.waiting.len();
         super::log(format_args!("ALARM: {lost} audit records are lost: the journal took none"));
     }
@@ -172,10 +195,10 @@ impl Audit {
         record.add("instance", &self.instance);
         record.add("policy_digest", &self.policy_digest);
         record.add("unrecorded", &self.unrecorded);
-        let encoded = self.sink.encode(record.0);
+        let encoded = self.sink.encode(&record.0);
         if self.sink.keeps() {
             self.unrecorded = 0;
-            self.waiting.push_back(encoded);
+            self.waiting.push_back((encoded, sink::line(record.0)));
             self.attend();
         } else if self.sink.send(&encoded).is_ok() {
             self.unrecorded = 0;

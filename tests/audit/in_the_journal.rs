@@ -141,6 +141,29 @@ fn a_journal_that_does_not_read_holds_nothing_up_and_in_the_end_has_each_run_onc
     assert_eq!(ids.len(), ran);
 }
 
+/// As when somebody floods it, which any program of the host can: the server's own socket does.
+#[test]
+fn a_journal_that_takes_no_entry_to_the_end_gets_each_record_as_text() {
+    let Some(mut journal) = Journal::new("flooded") else { return };
+    let mut fake = audited(&journal);
+    fake.greet();
+    let (started, _pipes, _) = fake.long_run();
+    journal.go();
+    fake.hang_up();
+    let mut text = String::new();
+    let has_both = eventually(Duration::from_secs(10), || {
+        text.push_str(&journal.stderr());
+        text.contains("\"audit\":\"closed\"")
+    });
+    assert!(has_both, "{text}");
+    let records =
+        text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let told: Vec<_> =
+        records.map(|record| (record["audit"].clone(), record["run_id"].clone())).collect();
+    assert_eq!(told[0], ("run".into(), started.run_id.into()), "{text}");
+    assert!(text.contains("ALARM") && !text.contains("lost"), "{text}");
+}
+
 /// Ends with the test, however that ends.
 struct Killed(Child);
 

@@ -26,6 +26,8 @@ pub(super) fn turned_away(turned: Turned) -> Response<Body> {
             let mut response = text(StatusCode::UNAUTHORIZED, words);
             let scheme = HeaderValue::from_static("Bearer realm=\"primcs\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+            // Or strangers would keep every connection there is, with one request in half a minute.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             return response;
         }
         Turned::Host => {

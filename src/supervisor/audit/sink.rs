@@ -34,6 +34,10 @@ impl Sink {
         {
             return Self::Journal(socket);
         }
+        Self::of_stderr()
+    }
+
+    pub(super) fn of_stderr() -> Self {
         // A closed stderr takes nothing, now or later.
         own_stderr().map_or(Self::Off, Self::Stderr)
     }
@@ -43,11 +47,11 @@ impl Sink {
         matches!(self, Self::Journal(_))
     }
 
-    pub(super) fn encode(&self, record: Map<String, Value>) -> Vec<u8> {
+    pub(super) fn encode(&self, record: &Map<String, Value>) -> Vec<u8> {
         match self {
             Self::Off => Vec::new(),
-            Self::Journal(_) => entry(&record).bytes().to_owned(),
-            Self::Stderr(_) => (Value::Object(record).to_string() + "\n").into_bytes(),
+            Self::Journal(_) => entry(record).bytes().to_owned(),
+            Self::Stderr(_) => line(record.clone()),
         }
     }
 
@@ -60,6 +64,10 @@ impl Sink {
         };
         if sent == encoded.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
     }
+}
+
+pub(super) fn line(record: Map<String, Value>) -> Vec<u8> {
+    (Value::Object(record).to_string() + "\n").into_bytes()
 }
 
 fn entry(record: &Map<String, Value>) -> Entry {
