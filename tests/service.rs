@@ -134,6 +134,24 @@ mod tests {
         }
     }
 
+    /// Whether a process holds one that is connected to a path; its log goes to a pipe here.
+    fn has_a_datagram_socket(pid: i32) -> bool {
+        let own: BTreeSet<_> = std::fs::read_dir(format!("/proc/{pid}/fd"))
+            .expect("its descriptors")
+            .filter_map(|entry| std::fs::read_link(entry.expect("an entry").path()).ok())
+            .filter_map(|link| {
+                Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())
+            })
+            .collect();
+        let sockets = std::fs::read_to_string("/proc/net/unix").expect("a table");
+        sockets.lines().any(|line| {
+            let fields: Vec<_> = line.split_whitespace().collect();
+            // Type 2 is SOCK_DGRAM.
+            fields.get(4) == Some(&"0002")
+                && fields.get(6).is_some_and(|inode| own.contains(*inode))
+        })
+    }
+
     #[test]
     fn each_half_says_when_it_is_ready_and_a_server_after_the_other_finds_a_fresh_supervisor() {
         let manager = Manager::new("ready");
@@ -145,8 +163,9 @@ mod tests {
             let server = Server::of(&command);
             assert!(manager.next().starts_with("READY=1\nSTATUS=MCP at http://127.0.0.1:"));
             assert_eq!(run(server.address, "print(6 * 7)").expect("ok").stdout(), "42\n");
+            // It must have no way to ask for more time once it has met clients.
+            assert!(!has_a_datagram_socket(server.pid()), "it can still speak to the manager");
             server.signal(Signal::SIGTERM);
-            assert_eq!(manager.next(), "STOPPING=1");
             assert!(server.wait().success());
             assert_eq!(manager.next(), "STOPPING=1");
             assert!(supervisor.ended().success(), "{}", supervisor.log());

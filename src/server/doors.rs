@@ -25,7 +25,6 @@ use super::log::Usual;
 use super::mcp::{self, Door, McpServer};
 use super::principal::Principal;
 use super::stdio::{self, Streams};
-use super::stopping::{self, Stopping};
 use super::token::{Token, TokenError};
 
 /// Why a door stays shut.
@@ -139,7 +138,7 @@ async fn serve_http(
     let address = listener.local_addr().map_err(DoorError::Door)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(DoorError::Door)?;
     let Assembled { settings, policy, runner, rules } = assembled;
-    let Stopping { draining, shutdown } = runner.stopping.clone();
+    let shutdown = runner.stopping.shutdown.clone();
     let supervisor = runner.supervisor.clone();
     let screen = first_screen::text(address, &settings, &runner.welcome, guard.has_token());
     tracing::info!(
@@ -160,7 +159,9 @@ async fn serve_http(
         write!(io::stderr(), "{screen}").map_err(DoorError::Door)?;
     }
     notify.say(&format!("READY=1\nSTATUS=MCP at http://{address}/mcp"));
-    tokio::spawn(stopping::show_life(notify, draining));
+    // Closed before the first client comes: whoever took this process over could tell systemd to wait
+    // for it for ever at a stop (EXTEND_TIMEOUT_USEC), and so outlive restarts and upgrades.
+    drop(notify);
     let serving = door.serve(listener, shutdown.clone());
     unless_supervisor_leaves(&supervisor, &shutdown, serving).await?;
     Ok(ExitCode::SUCCESS)

@@ -15,7 +15,7 @@ use nix::sys::prctl;
 use crate::sys::descriptors;
 
 /// What is read by us, by what we link (terminal width and colours), or by the supervisor.
-const KEPT: [&str; 21] = [
+const KEPT: [&str; 20] = [
     "PATH",
     "HOME",
     "XDG_CONFIG_HOME",
@@ -25,7 +25,6 @@ const KEPT: [&str; 21] = [
     "JOURNAL_STREAM",
     "NOTIFY_SOCKET",
     "CREDENTIALS_DIRECTORY",
-    "WATCHDOG_USEC",
     "TERM",
     "COLUMNS",
     "NO_COLOR",

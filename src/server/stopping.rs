@@ -1,14 +1,12 @@
 //! How the server ends: SIGTERM first stops new calls and lets runs under way finish, SIGINT or a
-//! second SIGTERM ends them at once. What systemd is told about it, too.
+//! second SIGTERM ends them at once.
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-
-use crate::notify::Notify;
 
 use super::queue::Queue;
 
@@ -55,22 +53,5 @@ impl Stopping {
 async fn until_idle(queue: &Queue) {
     while queue.taken() + queue.waiting() > 0 {
         tokio::time::sleep(LOOK).await;
-    }
-}
-
-/// Tells systemd that we turn, until this process ends, and that we stop when we do.
-pub(super) async fn show_life(mut notify: Notify, draining: CancellationToken) {
-    let mut told = false;
-    loop {
-        notify.show_life(Instant::now());
-        let next = notify.next_sign_of_life();
-        tokio::select! {
-            () = draining.cancelled(), if !told => {
-                notify.say("STOPPING=1");
-                told = true;
-            }
-            () = async { tokio::time::sleep_until(next.unwrap_or_else(Instant::now).into()).await }, if next.is_some() => {}
-            else => return,
-        }
     }
 }
