@@ -57,7 +57,9 @@ fn compiled(filter: &Filter, asked: &[(u16, [u64; 6])], calls: &[Call]) {
             Decision::Allow => Answer::Allow,
             Decision::Errno(errno) => Answer::Errno(errno.number()),
         };
-        let answer = kernel::ask(&programs, call.number(), arguments);
+        // Some calls have no number on this architecture.
+        let Some(number) = call.number() else { continue };
+        let answer = kernel::ask(&programs, number, arguments);
         assert_eq!(answer, wanted, "{call} {arguments:x?}");
     }
 }
