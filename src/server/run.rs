@@ -158,6 +158,7 @@ impl Runner {
                     let error = CallError::sandbox_failed("the host refused what a run needs");
                     return Err(failed(Status::SandboxFailed, error));
                 }
+                Ok(Err(Refusal::Killed)) => return Err(self.killed()),
                 Err(Gone) => {
                     return Err(failed(Status::SandboxFailed, CallError::supervisor_gone()));
                 }

@@ -104,7 +104,8 @@ impl Audit {
     /// A run was asked for, and will not be. One that finds no place is asked for again.
     pub fn refused(&mut self, request: &RunRequest, refusal: &Refusal) {
         let (verdict, message) = match refusal {
-            Refusal::Busy => return,
+            // Of one that was killed, its end is recorded.
+            Refusal::Busy | Refusal::Killed => return,
             Refusal::Rejected { message } => ("rejected", message),
             Refusal::SandboxFailed { message } => ("sandbox_failed", message),
         };

@@ -233,7 +233,12 @@ impl Run {
             {
                 self.init = Some(Pid::from_raw(pid));
                 weaken::done("hear hello");
-                self.let_go(host).unwrap_or_else(|failure| self.end(Cause::StepFailed(failure)))
+                self.let_go(host).unwrap_or_else(|failure| {
+                    // No step succeeds with one that was killed meanwhile.
+                    let end = self.on_control(host);
+                    let alive = matches!(end, Outcome::Nothing);
+                    if alive { self.end(Cause::StepFailed(failure)) } else { end }
+                })
             }
             (Ok(FromInit::Failed(failure)), _) => self.end(Cause::StepFailed(failure)),
             (Ok(FromInit::Ended { exit_code, signal, cpu_ms }), _) => {
@@ -313,16 +318,12 @@ impl Run {
     /// Time is up.
     pub fn on_deadline(&mut self, host: &Host) -> Outcome {
         match self.state {
+            State::Asked(_) if self.control.is_none() => self.end(Cause::Vanished),
             State::Asked(_) => {
-                let errno = if self.control.is_none() {
-                    libc::ECONNRESET
-                } else {
-                    // Nobody is served by one that hangs; who else waits for it will ask the next.
-                    host.nursery().kill();
-                    libc::ETIMEDOUT
-                };
+                // Nobody is served by one that hangs; who else waits for it will ask the next.
+                host.nursery().kill();
                 let step = "wait for init".to_owned();
-                self.end(Cause::StepFailed(StepFailure { step, errno }))
+                self.end(Cause::StepFailed(StepFailure { step, errno: libc::ETIMEDOUT }))
             }
             State::Running { .. } => self.end(Cause::Timeout),
             State::Dying => Outcome::Nothing,
@@ -391,10 +392,7 @@ impl Run {
         if !self.is_dying() || self.init.is_some() {
             return false;
         }
-        match &self.leaf {
-            Some(leaf) => host.try_discard(leaf),
-            None => true,
-        }
+        self.leaf.as_ref().is_none_or(|leaf| host.try_discard(leaf))
     }
 
     fn usage(&self, wall_ms: u64) -> Usage {

@@ -352,9 +352,11 @@ impl Serving {
         let report = match self.start(Asker::Probe, &Admitted { code: &code, wall: probe::WALL }) {
             Ok(()) => return self.probe.begin(),
             Err(Refusal::Busy) if !self.runs.is_empty() => ProbeReport::default(),
-            Err(Refusal::Busy) => ProbeReport::unfinished("there is no place for a run".to_owned()),
             Err(Refusal::Rejected { message } | Refusal::SandboxFailed { message }) => {
                 ProbeReport::unfinished(message)
+            }
+            Err(Refusal::Busy | Refusal::Killed) => {
+                ProbeReport::unfinished("no place is free".into())
             }
         };
         self.answer_probe(&report);
@@ -397,9 +399,8 @@ impl Serving {
             }
             (Outcome::NeverStarted(ended), Asker::Server(request)) => {
                 self.audit.ended(&ended, false);
-                let step = ended.failed_step.map(|failed| failed.step);
-                let message = step.unwrap_or_else(|| "it died before it said hello".to_owned());
-                let refusal = Refusal::SandboxFailed { message };
+                let failed = |message| Refusal::SandboxFailed { message };
+                let refusal = ended.failed_step.map_or(Refusal::Killed, |it| failed(it.step));
                 self.outbox.push(ToServer::Refused { request, refusal }, vec![]);
             }
             (Outcome::Started(_, pipes), Asker::Probe) => self.probe.listen(pipes),

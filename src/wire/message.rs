@@ -222,6 +222,8 @@ pub enum Refusal {
         /// For the operator.
         message: String,
     },
+    /// It was killed from outside before it was let go.
+    Killed,
 }
 
 /// A run is under way.
