@@ -29,6 +29,7 @@ mod live;
 mod log;
 mod mcp;
 mod metrics;
+mod notes;
 mod output;
 mod policy_check;
 mod policy_files;

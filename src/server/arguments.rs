@@ -50,7 +50,7 @@ Exit status:
 
 const EXIT_STATUS_OF_DOCTOR: &str = "\
 Exit status:
-  0  runs are confined, with hard limits
+  0  runs are confined, with hard limits, or without where allow_soft_limits is set
   1  no run can be confined
   2  the command line is wrong
   3  runs are confined, but no cgroup limits their memory, processes and CPU";

@@ -40,12 +40,13 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<ExitCode, Failure> {
     }
     let before = Before::look();
     // Where there are no cgroups all else is examined all the same; the verdict says what it lacks.
-    let given = settings::Settings { allow_soft_limits: Some(true), ..arguments.host.settings() };
-    let host = Host::split(given, arguments.host.config.as_deref(), Usual::Problems);
-    let named = host.as_ref().ok().and_then(|host| host.settings.state_dir.clone());
+    let config = arguments.host.config.as_deref();
+    let host = Host::split_softly(arguments.host.settings(), config, Usual::Problems);
+    let in_force = host.as_ref().map(|host| host.settings.clone()).unwrap_or_default();
     let usual = || settings::default_state_dir(before.is_root(), host::environment);
-    let state_dir = named.or_else(|| arguments.host.state_dir.clone()).or_else(usual);
-    let mut facts = Facts::look(before, state_dir.as_deref());
+    let named = in_force.state_dir.or_else(|| arguments.host.state_dir.clone());
+    let mut facts = Facts::look(before, named.or_else(usual).as_deref());
+    facts.allows_soft_limits = in_force.allow_soft_limits == Some(true);
     let outcome = match host.and_then(Host::connect) {
         Ok(connected) => {
             let welcome = Box::new(connected.welcome.clone());
@@ -82,7 +83,7 @@ fn show(
     outcome: &Outcome,
 ) -> Result<ExitCode, Failure> {
     let findings = findings::of(facts, outcome);
-    let verdict = report::Verdict::of(&findings, outcome);
+    let verdict = report::Verdict::of(&findings, outcome, facts.allows_soft_limits);
     let text = if arguments.json {
         let value: Value = report::json(&findings, outcome, verdict);
         format!("{value}\n")

@@ -14,6 +14,7 @@ use crate::wire::Welcome;
 
 use super::doctor;
 use super::log::{self, LogError, Usual};
+use super::notes;
 use super::policy_files::{self, PolicyFilesError};
 use super::scope;
 use super::start::{self, Split, StartError};
@@ -115,6 +116,20 @@ impl Host {
         })
     }
 
+    /// The same to examine a host: the supervisor goes on without cgroups whatever the settings
+    /// say, and `settings` keep what they say about that.
+    pub(super) fn split_softly(
+        flags: Settings,
+        config: Option<&Path>,
+        usual: Usual,
+    ) -> Result<Self, HostError> {
+        Self::begin(flags, config, usual, |given| {
+            scope::take();
+            let softly = Settings { allow_soft_limits: Some(true), ..given.clone() };
+            start::split(&softly, config, usual.wants_audit())
+        })
+    }
+
     /// Connects to a supervisor that is a service of its own, and gives up privilege.
     pub(super) fn join(
         flags: Settings,
@@ -151,7 +166,7 @@ impl Host {
         if let Some(Ok(name)) = scope::asked() {
             tracing::info!(scope = name, "systemd has made a scope for this start");
         }
-        for note in &welcome.notes {
+        for note in notes::in_few_lines(&welcome.notes) {
             tracing::info!(note, "about this host");
         }
         Ok(Connected { settings: self.settings, policy, welcome, socket, supervisor })

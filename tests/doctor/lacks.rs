@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::examine::{folder, here, is_root, plain_user_with, with};
+use super::examine::{folder, here, is_root, plain_user_with, with, with_variables};
 use super::support::aloud::not_tried;
 use super::support::programs::{checkout, limits_are_hard};
 
@@ -176,6 +176,33 @@ fn where_cgroups_are_read_only_all_else_is_examined_and_the_way_to_write_is_name
         let found = with(&[engine, "read_only=/sys/fs/cgroup"], &[]);
         found.is_mended_by("cgroup.limits", "missing", &[option, "--allow-soft-limits"]);
     }
+}
+
+/// From each place that settings come from; ExecStartPre= of the unit depends on it.
+#[test]
+fn soft_limits_that_the_operator_has_allowed_are_a_warning_and_no_failure() {
+    if !is_root() {
+        return;
+    }
+    let file = folder("doctor-soft-limits").join("primcs.toml");
+    fs::write(&file, "allow_soft_limits = true\n").expect("a file");
+    let file = file.to_str().expect("UTF-8");
+    let variable = ("PRIMCS_ALLOW_SOFT_LIMITS", "true");
+    for (arguments, variables) in
+        [(&["--allow-soft-limits"][..], &[][..]), (&["--config", file], &[]), (&[], &[variable])]
+    {
+        let found = with_variables(&["read_only=/sys/fs/cgroup"], arguments, variables);
+        assert_eq!((found.status, &found.report["exit_status"]), (0, &0.into()), "{arguments:?}");
+        assert_eq!(found.report["verdict"], "soft_limits");
+        assert_eq!(found.report["ready"], true);
+        found.is_mended_by("cgroup.limits", "missing", &["remount,rw"]);
+        let fix = found.check("cgroup.limits")["fix"].as_str().expect("a fix").to_owned();
+        assert!(!fix.contains("--allow-soft-limits"), "{fix}");
+    }
+    // What is said nearer by wins: here it is not allowed, whatever the file says.
+    let no = [("PRIMCS_ALLOW_SOFT_LIMITS", "false")];
+    let refused = with_variables(&["read_only=/sys/fs/cgroup"], &["--config", file], &no);
+    assert_eq!((refused.status, &refused.report["exit_status"]), (3, &3.into()));
 }
 
 #[test]

@@ -248,6 +248,9 @@ pub(super) fn for_cgroups(said: &str, facts: &Facts) -> String {
     } else {
         "mount -t cgroup2 none /sys/fs/cgroup, and start primcs in a group without other processes"
     };
+    if facts.allows_soft_limits {
+        return fix.to_owned();
+    }
     format!("{fix}; or accept runs without hard limits with --allow-soft-limits")
 }
 

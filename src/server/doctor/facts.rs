@@ -70,6 +70,8 @@ pub(super) struct Facts {
     pub(super) scope: Option<Result<String, String>>,
     /// The state directory or what there is of it, its file system, and the bytes free there.
     pub(super) state: Option<(PathBuf, String, u64)>,
+    /// The settings let runs go without hard limits.
+    pub(super) allows_soft_limits: bool,
 }
 
 /// What root needs to confine runs.
@@ -153,6 +155,7 @@ impl Facts {
             group: group(),
             scope: scope::asked().map(|asked| asked.as_ref().cloned().map_err(ScopeError::next)),
             state: state_dir.and_then(room),
+            allows_soft_limits: false,
         }
     }
 
