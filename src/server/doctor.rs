@@ -44,9 +44,8 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<ExitCode, Failure> {
     let host = Host::split_softly(arguments.host.settings(), config, Usual::Problems);
     let in_force = host.as_ref().map(|host| host.settings.clone()).unwrap_or_default();
     let usual = || settings::default_state_dir(before.is_root(), host::environment);
-    let named = in_force.state_dir.or_else(|| arguments.host.state_dir.clone());
-    let mut facts = Facts::look(before, named.or_else(usual).as_deref());
-    facts.allows_soft_limits = in_force.allow_soft_limits == Some(true);
+    let named = in_force.state_dir.clone().or_else(|| arguments.host.state_dir.clone());
+    let mut facts = Facts::look(before, &in_force, named.or_else(usual).as_deref());
     let outcome = match host.and_then(Host::connect) {
         Ok(connected) => {
             let welcome = Box::new(connected.welcome.clone());
@@ -70,9 +69,9 @@ pub(super) fn look_before() {
     let _for_later = Before::look();
 }
 
-/// The one thing that mends a start the supervisor refused.
-pub(super) fn next(unable: &Unable) -> Option<String> {
-    let facts = Facts::look(Before::look(), None);
+/// The one thing that mends a start that the supervisor refused under these settings.
+pub(super) fn next(unable: &Unable, settings: &settings::Settings) -> Option<String> {
+    let facts = Facts::look(Before::look(), settings, None);
     let findings = findings::of(&facts, &Outcome::Refused(unable.clone()));
     findings.into_iter().find(|finding| finding.status == Status::Failed)?.fix
 }

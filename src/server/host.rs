@@ -158,8 +158,8 @@ impl Host {
     pub(super) fn connect(self) -> Result<Connected, HostError> {
         let Split { socket, supervisor } = self.split;
         let policy = policy_files::load(self.settings.policy.as_deref())?;
-        let mut welcome =
-            supervisor_client::connect(&socket, &policy.digest).map_err(with_refusal)?;
+        let mut welcome = supervisor_client::connect(&socket, &policy.digest)
+            .map_err(|error| with_next(with_refusal(error), &self.settings))?;
         if let (Some(why), Some(refusal)) = (&mut welcome.no_cgroups, scope::refusal()) {
             *why = format!("{why}; {refusal}");
         }
@@ -181,6 +181,17 @@ fn with_refusal(error: ConnectError) -> ConnectError {
             ConnectError::Unable(unable)
         }
         (error, _) => error,
+    }
+}
+
+/// What to do about it depends on this host, and on what the operator has set.
+fn with_next(error: ConnectError, settings: &Settings) -> ConnectError {
+    match error {
+        ConnectError::Unable(mut unable) => {
+            unable.next = doctor::next(&unable, settings);
+            ConnectError::Unable(unable)
+        }
+        error => error,
     }
 }
 

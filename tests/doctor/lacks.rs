@@ -332,6 +332,16 @@ fn a_socket_that_would_get_the_memory_of_crashed_runs_is_named_whatever_the_limi
 }
 
 #[test]
+fn the_file_of_a_policy_that_cannot_be_used_is_named_with_its_folder() {
+    let policy = folder("doctor-wrong-policy");
+    fs::write(policy.join("limits.toml"), "no = \"limits\"\n").expect("a file");
+    let policy = policy.to_str().expect("UTF-8");
+    let found = here(&["--policy", policy]);
+    found.fails_only_at("start.policy", &[policy, "primcs policy check"]);
+    assert!(found.report["failure"].as_str().expect("text").contains("limits.toml"));
+}
+
+#[test]
 fn a_policy_that_does_not_load_is_named() {
     let found = here(&["--policy", "/no/such/policy"]);
     found.fails_only_at("start.policy", &["exists", "may read it"]);
