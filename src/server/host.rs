@@ -186,13 +186,9 @@ fn with_refusal(error: ConnectError) -> ConnectError {
 
 /// What to do about it depends on this host, and on what the operator has set.
 fn with_next(error: ConnectError, settings: &Settings) -> ConnectError {
-    match error {
-        ConnectError::Unable(mut unable) => {
-            unable.next = doctor::next(&unable, settings);
-            ConnectError::Unable(unable)
-        }
-        error => error,
-    }
+    let ConnectError::Unable(mut unable) = error else { return error };
+    unable.next = doctor::next(&unable, settings);
+    ConnectError::Unable(unable)
 }
 
 #[cfg(test)]

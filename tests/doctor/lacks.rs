@@ -178,7 +178,7 @@ fn where_cgroups_are_read_only_all_else_is_examined_and_the_way_to_write_is_name
     }
 }
 
-/// From each place that settings come from; ExecStartPre= of the unit depends on it.
+/// From each place that settings come from; `ExecStartPre=` of the unit depends on it.
 #[test]
 fn soft_limits_that_the_operator_has_allowed_are_a_warning_and_no_failure() {
     if !is_root() {

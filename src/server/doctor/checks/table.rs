@@ -50,7 +50,7 @@ pub(in crate::server::doctor) const CHECKS: &[Check] = &[
     ),
     fact(
         "host.memory",
-        "memory of this host; the caps of all runs together stay below a share of it",
+        "memory of this host; the caps of all runs together stay below a share of it, by default also of what a cgroup around primcs, as a container's, lets it have",
     ),
     fact(
         "host.swap",
