@@ -26,7 +26,10 @@ pub(super) enum Command {
     /// MCP on stdin and stdout
     Stdio(HostArguments),
     /// One run, on the same path as the server's
-    #[command(after_long_help = EXIT_STATUS_OF_RUN)]
+    #[command(
+        override_usage = "primcs run [OPTIONS] (FILE | - | -c CODE)",
+        after_long_help = EXIT_STATUS_OF_RUN
+    )]
     Run(RunArguments),
     /// What this host offers; fails when a run could not be confined
     #[command(after_long_help = EXIT_STATUS_OF_DOCTOR)]
@@ -125,7 +128,7 @@ pub(super) struct RunArguments {
     #[arg(short = 'c', value_name = "CODE", conflicts_with = "file")]
     pub(super) code: Option<String>,
     /// File to run, `-` for stdin
-    #[arg(value_name = "FILE", required_unless_present = "code")]
+    #[arg(value_name = "FILE")]
     pub(super) file: Option<PathBuf>,
 }
 

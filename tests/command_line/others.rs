@@ -37,8 +37,20 @@ fn help_and_version_go_to_stdout() {
 }
 
 #[test]
+fn run_with_nothing_to_run_shows_each_way_to_say_what() {
+    let finished = bare(&["run"]);
+    assert_eq!(finished.status.code(), Some(2));
+    assert!(finished.stdout().is_empty());
+    let said = finished.stderr();
+    for way in ["primcs run script.py", "| primcs run -\n", "primcs run -c '", "--help"] {
+        assert!(said.contains(way), "{way:?} is not in {said}");
+    }
+    assert!(said.lines().count() <= 5, "{said}");
+}
+
+#[test]
 fn unknown_words_are_refused() {
-    for arguments in [&["frobnicate"][..], &["run", "--no-such-flag", "-c", "1"], &["run"]] {
+    for arguments in [&["frobnicate"][..], &["run", "--no-such-flag", "-c", "1"]] {
         let finished = bare(arguments);
         assert!(!finished.status.success(), "{arguments:?}");
         assert!(finished.stdout().is_empty() && !finished.stderr().is_empty(), "{arguments:?}");

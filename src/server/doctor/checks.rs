@@ -87,7 +87,7 @@ missing, doctor goes on without and shows all the rest, and says that primcs wou
 below, in the order of a start: `id`; `status`, one of `ok`, `failed`, `missing` (weaker than it could be, \
 but runs are confined) and `not_checked`; `seen`, what was found, perhaps empty; `means`; `fix`, one thing to \
 do, null unless failed or missing. `fix` is for this host; the tables below name the usual one. Where the \
-start succeeded the fields of `/readyz` are there too.
+start succeeded those of `/readyz` are there too, but for `draining`.
 
 In a build with the feature `weaken`, which no release has, a start without a wall is refused like any other, \
 unless a test takes the barrier `start_gate` away; doctor and `/readyz` report all \
