@@ -102,6 +102,14 @@ fn request(timeout_ms: Option<u64>) -> RunRequest {
     RunRequest { request: 1, principal: "local".to_owned(), code: String::new(), timeout_ms }
 }
 
+#[test]
+fn a_share_of_memory_is_no_run_less_by_rounding() {
+    let policy = Policy::embedded().unwrap();
+    assert_eq!(policy.limits.host.memory_share.value.0, 75);
+    assert_eq!(most_runs(&policy, 4 << 30, 64), 3);
+    assert_eq!(most_runs(&policy, u64::MAX, 64), 256);
+}
+
 /// proves: limits host *
 #[test]
 fn every_change_of_limits_is_refused_or_enforced() {
