@@ -92,14 +92,12 @@ fn read(path: &Path) -> Result<Option<Token>, TokenError> {
 
 /// Who started us may read it, and we have become somebody else: that has to be said.
 fn forbidden(error: TokenError) -> TokenError {
-    let (path, mode) = match &error {
-        TokenError::Read(TrustError::Open { path, whole, source })
-            if source.kind() == ErrorKind::PermissionDenied =>
-        {
-            (path, if path == whole { "640" } else { "g+x" })
-        }
-        _ => return error,
-    };
+    let TokenError::Read(TrustError::Open { path, whole, source }) = &error else { return error };
+    if source.kind() != ErrorKind::PermissionDenied {
+        return error;
+    }
+    // A folder on the way to it, or the file itself.
+    let mode = if path == whole { "640" } else { "g+x" };
     let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
     let name = start::name_of(uid).map_or_else(String::new, |name| format!(" ({name})"));
     let reader = format!("user {uid}{name}");
