@@ -92,7 +92,7 @@ fn plans(policy: &Policy, base: &Base) -> String {
         leaf(policy),
         policy.process.identity.oom_score_adj.value,
     );
-    let most = (most_runs(policy, 1 << 40, 3), most_runs(policy, 64 << 30, 1 << 20));
+    let most = (most_runs(policy, 1 << 40, 3), most_runs(policy, 100 << 30, 1 << 20));
     // The copy has the whole of its section as its key; the server grants itself these rules.
     let others = (&policy.mounts.base, &policy.process.server.landlock.rule);
     format!("{plans:?}\n{admitted:?}\n{most:?}\n{counted:?}\n{others:?}")
