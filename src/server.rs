@@ -29,6 +29,7 @@ mod live;
 mod log;
 mod mcp;
 mod metrics;
+mod notes;
 mod output;
 mod policy_check;
 mod policy_files;
@@ -152,7 +153,7 @@ fn next(failure: &Failure) -> Option<String> {
     }
     let Failure::Host(failure) = failure else { return None };
     match failure {
-        HostError::Connect(supervisor_client::ConnectError::Unable(unable)) => doctor::next(unable),
+        HostError::Connect(supervisor_client::ConnectError::Unable(unable)) => unable.next.clone(),
         HostError::Start(start::StartError::Join { .. }) => Some(
             "systemctl start primcs-supervisor.socket; only root and the user primcs may connect"
                 .to_owned(),

@@ -166,11 +166,20 @@ mod tests {
         let ready = |address| {
             let mut connection = Connection::open(address);
             connection.send("GET", "/readyz", &[], b"");
-            connection.response().map(|answer| answer.status)
+            let answer = connection.response()?;
+            let status = answer.status;
+            let report = serde_json::from_str(&answer.text()?).expect("JSON");
+            Ok::<(u16, serde_json::Value), std::io::Error>((status, report))
         };
-        assert_eq!(ready(server.address).expect("an answer"), 200);
+        let (status, report) = ready(server.address).expect("an answer");
+        assert_eq!((status, &report["draining"]), (200, &false.into()));
         server.signal(Signal::SIGTERM);
-        assert!(eventually(SECOND, || ready(server.address).is_ok_and(|status| status == 503)));
+        assert!(eventually(SECOND, || ready(server.address).is_ok_and(|(status, _)| status == 503)));
+        // It says why, and that nothing is broken.
+        let (_, report) = ready(server.address).expect("an answer");
+        assert_eq!((&report["ready"], &report["draining"]), (&false.into(), &true.into()));
+        assert_eq!(report["failed"], serde_json::json!([]));
+        assert!(report["failure"].as_str().is_some_and(|said| said.contains("stopping")));
         let sent_away = run(server.address, "print(1)").expect("busy");
         assert_eq!(sent_away.result()["error"]["code"], "server.draining");
         let answer = stream.answer();

@@ -79,7 +79,7 @@ const REST: [(&str, &str, &str, &str); 5] = [
         "seccomp-run x32",
         "an `x32` number",
         "fails as a call that no rule names",
-        "x32 numbers are a second name for every call",
+        "x32 numbers are a second name for every call (as a service, systemd's own filter ends the thread instead)",
     ),
     (
         "mounts root",

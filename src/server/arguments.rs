@@ -26,7 +26,10 @@ pub(super) enum Command {
     /// MCP on stdin and stdout
     Stdio(HostArguments),
     /// One run, on the same path as the server's
-    #[command(after_long_help = EXIT_STATUS_OF_RUN)]
+    #[command(
+        override_usage = "primcs run [OPTIONS] (FILE | - | -c CODE)",
+        after_long_help = EXIT_STATUS_OF_RUN
+    )]
     Run(RunArguments),
     /// What this host offers; fails when a run could not be confined
     #[command(after_long_help = EXIT_STATUS_OF_DOCTOR)]
@@ -50,7 +53,7 @@ Exit status:
 
 const EXIT_STATUS_OF_DOCTOR: &str = "\
 Exit status:
-  0  runs are confined, with hard limits
+  0  runs are confined, with hard limits, or without where allow_soft_limits is set
   1  no run can be confined
   2  the command line is wrong
   3  runs are confined, but no cgroup limits their memory, processes and CPU";
@@ -125,7 +128,7 @@ pub(super) struct RunArguments {
     #[arg(short = 'c', value_name = "CODE", conflicts_with = "file")]
     pub(super) code: Option<String>,
     /// File to run, `-` for stdin
-    #[arg(value_name = "FILE", required_unless_present = "code")]
+    #[arg(value_name = "FILE")]
     pub(super) file: Option<PathBuf>,
 }
 

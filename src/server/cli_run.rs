@@ -44,10 +44,26 @@ pub(super) enum RunError {
     Write(#[source] io::Error),
 }
 
+/// As the argument parser has it, which would say "<FILE>" and nothing of the other two ways.
+const WRONG_COMMAND_LINE: u8 = 2;
+
+const NOTHING_TO_RUN: &str = "\
+primcs: there is nothing to run; name a file, - for stdin, or give the code itself:
+  primcs run script.py
+  echo 'print(6 * 7)' | primcs run -
+  primcs run -c 'print(6 * 7)'
+All options: primcs run --help
+";
+
 /// More is refused anyway, and stdin may be endless.
 const MOST_SOURCE_BYTES: u64 = 4 << 20;
 
 pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
+    if arguments.code.is_none() && arguments.file.is_none() {
+        // Nothing can be done about a closed stderr.
+        drop(io::stderr().write_all(NOTHING_TO_RUN.as_bytes()));
+        return Ok(ExitCode::from(WRONG_COMMAND_LINE));
+    }
     refuse_what_is_not_there_yet(arguments)?;
     let began = Instant::now();
     // Opened as the user who asks, read as the user we become.

@@ -40,12 +40,12 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<ExitCode, Failure> {
     }
     let before = Before::look();
     // Where there are no cgroups all else is examined all the same; the verdict says what it lacks.
-    let given = settings::Settings { allow_soft_limits: Some(true), ..arguments.host.settings() };
-    let host = Host::split(given, arguments.host.config.as_deref(), Usual::Problems);
-    let named = host.as_ref().ok().and_then(|host| host.settings.state_dir.clone());
+    let config = arguments.host.config.as_deref();
+    let host = Host::split_softly(arguments.host.settings(), config, Usual::Problems);
+    let in_force = host.as_ref().map(|host| host.settings.clone()).unwrap_or_default();
     let usual = || settings::default_state_dir(before.is_root(), host::environment);
-    let state_dir = named.or_else(|| arguments.host.state_dir.clone()).or_else(usual);
-    let mut facts = Facts::look(before, state_dir.as_deref());
+    let named = in_force.state_dir.clone().or_else(|| arguments.host.state_dir.clone());
+    let mut facts = Facts::look(before, &in_force, named.or_else(usual).as_deref());
     let outcome = match host.and_then(Host::connect) {
         Ok(connected) => {
             let welcome = Box::new(connected.welcome.clone());
@@ -69,9 +69,9 @@ pub(super) fn look_before() {
     let _for_later = Before::look();
 }
 
-/// The one thing that mends a start the supervisor refused.
-pub(super) fn next(unable: &Unable) -> Option<String> {
-    let facts = Facts::look(Before::look(), None);
+/// The one thing that mends a start that the supervisor refused under these settings.
+pub(super) fn next(unable: &Unable, settings: &settings::Settings) -> Option<String> {
+    let facts = Facts::look(Before::look(), settings, None);
     let findings = findings::of(&facts, &Outcome::Refused(unable.clone()));
     findings.into_iter().find(|finding| finding.status == Status::Failed)?.fix
 }
@@ -82,7 +82,7 @@ fn show(
     outcome: &Outcome,
 ) -> Result<ExitCode, Failure> {
     let findings = findings::of(facts, outcome);
-    let verdict = report::Verdict::of(&findings, outcome);
+    let verdict = report::Verdict::of(&findings, outcome, facts.allows_soft_limits);
     let text = if arguments.json {
         let value: Value = report::json(&findings, outcome, verdict);
         format!("{value}\n")

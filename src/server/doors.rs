@@ -3,6 +3,7 @@
 
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,10 +33,9 @@ use super::token::{Token, TokenError};
 pub(super) enum DoorError {
     #[error(
         "{address} is reachable from other machines and no token is set, so anybody there could run \
-         code; set one (token_file, /etc/primcs/token), listen on 127.0.0.1, or say \
-         --allow-unauthenticated"
+         code; {token}, listen on 127.0.0.1, or say --allow-unauthenticated"
     )]
-    Open { address: SocketAddr },
+    Open { address: SocketAddr, token: &'static str },
     #[error("cannot listen on {address}; choose another one with --listen")]
     Listen {
         address: SocketAddr,
@@ -107,13 +107,36 @@ fn bind(settings: &Settings, has_token: bool) -> Result<TcpListener, DoorError> 
     let address = settings.listen.unwrap_or(DEFAULT_LISTEN);
     let open = !address.ip().to_canonical().is_loopback();
     if open && !has_token && settings.allow_unauthenticated != Some(true) {
-        return Err(DoorError::Open { address });
+        let is_there = Path::new(SERVICES_TOKEN).try_exists();
+        let is_passed_on = host::environment("CREDENTIALS_DIRECTORY").is_some();
+        return Err(DoorError::Open { address, token: way_to_a_token(is_there, is_passed_on) });
     }
     let listen = |source| DoorError::Listen { address, source };
     let listener = TcpListener::bind(address).map_err(listen)?;
     listener.set_nonblocking(true).map_err(listen)?;
     Ok(listener)
 }
+
+/// Who has made the file of the service and starts the server by hand would look for a mistake in it.
+fn way_to_a_token(is_there: io::Result<bool>, is_passed_on: bool) -> &'static str {
+    match (is_there, is_passed_on) {
+        // The unit passes on what was there when it started, and a line feed for nothing.
+        (Ok(true), true) => {
+            "put one into /etc/primcs/token (`openssl rand -hex 32`) and start the service again"
+        }
+        (Ok(true) | Err(_), false) => {
+            "/etc/primcs/token is read for the service alone: start that (systemctl restart primcs), \
+             or name in token_file or PRIMCS_TOKEN_FILE a file that the server's user may read"
+        }
+        (Ok(false) | Err(_), _) => {
+            "set one (`openssl rand -hex 32` into /etc/primcs/token for the service; elsewhere into \
+             the file that token_file or PRIMCS_TOKEN_FILE names)"
+        }
+    }
+}
+
+/// What systemd/primcs.service makes a credential of.
+const SERVICES_TOKEN: &str = "/etc/primcs/token";
 
 fn guard(
     settings: &Settings,
@@ -196,5 +219,20 @@ async fn unless_supervisor_leaves<T>(
             door.await;
             Err(DoorError::SupervisorGone)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_only_the_service_reads_is_not_asked_for_again() {
+        let by_hand = way_to_a_token(Ok(true), false);
+        assert!(by_hand.contains("for the service alone") && by_hand.contains("token_file"));
+        // Folders that the server's user may not enter hide it.
+        assert_eq!(way_to_a_token(Err(io::ErrorKind::PermissionDenied.into()), false), by_hand);
+        assert!(way_to_a_token(Ok(false), false).starts_with("set one"));
+        assert!(way_to_a_token(Ok(true), true).contains("start the service again"));
     }
 }

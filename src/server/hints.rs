@@ -69,10 +69,15 @@ pub(super) fn after_run(ended: &Ended, result: &RunResult) -> Vec<Hint> {
         let message = "the program used a system call interface that is closed in a run";
         hints.push(Hint::new("limit", "signal", message, ""));
     }
+    hints.extend(result.signal.as_deref().and_then(after_crash));
     if result.status == Status::Error {
         hints.extend(from_stderr(&result.stderr));
     }
-    let silent = result.stdout_bytes == 0 && result.stderr_bytes == 0 && result.result.is_none();
+    // What a crash kept from being printed is no fault of the program's print().
+    let silent = result.signal.is_none()
+        && result.stdout_bytes == 0
+        && result.stderr_bytes == 0
+        && result.result.is_none();
     if silent && matches!(result.status, Status::Ok | Status::Error) {
         hints.push(Hint::new(
             "no_output",
@@ -82,6 +87,40 @@ pub(super) fn after_run(ended: &Ended, result: &RunResult) -> Vec<Hint> {
         ));
     }
     hints
+}
+
+/// Signals that the kernel or the C library sends for a fault of native code: Python has no traceback
+/// of them.
+fn after_crash(signal: &str) -> Option<Hint> {
+    let (message, instead) = match signal {
+        "SIGSEGV" => (
+            "the interpreter crashed: native code (ctypes, an extension) used memory that is not \
+             its own, or recursion beyond sys.setrecursionlimit() used the stack up",
+            "Write recursion as a loop, and check ctypes' pointers and argtypes; `import \
+             faulthandler; faulthandler.enable()` as the first line shows where it crashed.",
+        ),
+        "SIGBUS" => (
+            "a mapped file (mmap, shared memory) had no data behind the page that was used: it was \
+             made shorter, or the workspace is full",
+            "Do not shorten a file while it is mapped, and write less.",
+        ),
+        "SIGILL" => (
+            "native code used an instruction that this CPU does not have, or gave up",
+            "Do that step in plain Python.",
+        ),
+        "SIGFPE" => (
+            "native code divided an integer by zero; Python itself would have raised \
+             ZeroDivisionError",
+            "Check divisors before they go to native code.",
+        ),
+        "SIGABRT" => (
+            "native code or the interpreter gave up (abort); the end of stderr says why, if it \
+             said so",
+            "Look at the end of stderr, and avoid that call.",
+        ),
+        _ => return None,
+    };
+    Some(Hint::new("crash", "signal", message, instead))
 }
 
 /// Looks for errno values in the end of a traceback.

@@ -14,6 +14,7 @@ use crate::wire::Welcome;
 
 use super::doctor;
 use super::log::{self, LogError, Usual};
+use super::notes;
 use super::policy_files::{self, PolicyFilesError};
 use super::scope;
 use super::start::{self, Split, StartError};
@@ -115,6 +116,20 @@ impl Host {
         })
     }
 
+    /// The same to examine a host: the supervisor goes on without cgroups whatever the settings
+    /// say, and `settings` keep what they say about that.
+    pub(super) fn split_softly(
+        flags: Settings,
+        config: Option<&Path>,
+        usual: Usual,
+    ) -> Result<Self, HostError> {
+        Self::begin(flags, config, usual, |given| {
+            scope::take();
+            let softly = Settings { allow_soft_limits: Some(true), ..given.clone() };
+            start::split(&softly, config, usual.wants_audit())
+        })
+    }
+
     /// Connects to a supervisor that is a service of its own, and gives up privilege.
     pub(super) fn join(
         flags: Settings,
@@ -143,15 +158,15 @@ impl Host {
     pub(super) fn connect(self) -> Result<Connected, HostError> {
         let Split { socket, supervisor } = self.split;
         let policy = policy_files::load(self.settings.policy.as_deref())?;
-        let mut welcome =
-            supervisor_client::connect(&socket, &policy.digest).map_err(with_refusal)?;
+        let mut welcome = supervisor_client::connect(&socket, &policy.digest)
+            .map_err(|error| with_next(with_refusal(error), &self.settings))?;
         if let (Some(why), Some(refusal)) = (&mut welcome.no_cgroups, scope::refusal()) {
             *why = format!("{why}; {refusal}");
         }
         if let Some(Ok(name)) = scope::asked() {
             tracing::info!(scope = name, "systemd has made a scope for this start");
         }
-        for note in &welcome.notes {
+        for note in notes::in_few_lines(&welcome.notes) {
             tracing::info!(note, "about this host");
         }
         Ok(Connected { settings: self.settings, policy, welcome, socket, supervisor })
@@ -167,6 +182,13 @@ fn with_refusal(error: ConnectError) -> ConnectError {
         }
         (error, _) => error,
     }
+}
+
+/// What to do about it depends on this host, and on what the operator has set.
+fn with_next(error: ConnectError, settings: &Settings) -> ConnectError {
+    let ConnectError::Unable(mut unable) = error else { return error };
+    unable.next = doctor::next(&unable, settings);
+    ConnectError::Unable(unable)
 }
 
 #[cfg(test)]

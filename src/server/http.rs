@@ -156,12 +156,14 @@ impl HttpDoor {
             ("/mcp" | "/mcp/", _) => pages::only_post(),
             ("/healthz", &Method::GET) => pages::text(StatusCode::OK, "ok\n"),
             ("/readyz", &Method::GET) => {
-                let probe = if self.shared.runner.stopping.draining.is_cancelled() {
-                    ProbeReport::unfinished(DRAINING.to_owned())
+                let draining = self.shared.runner.stopping.draining.is_cancelled();
+                let probe = if draining {
+                    // Nothing has failed.
+                    ProbeReport { problem: Some(DRAINING.to_owned()), ..ProbeReport::default() }
                 } else {
                     self.health.probe().await
                 };
-                pages::ready(&self.shared.runner.welcome, &probe)
+                pages::ready(&self.shared.runner.welcome, &probe, draining)
             }
             ("/metrics", &Method::GET) => {
                 pages::metrics(&self.shared.runner.metrics, &self.shared.runner.queue, peer)

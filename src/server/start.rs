@@ -206,6 +206,16 @@ fn server_ids() -> (Uid, Gid) {
     (Uid::from_raw(uid), Gid::from_raw(gid))
 }
 
+/// For messages: what this host calls a user.
+pub(super) fn name_of(wanted: u32) -> Option<String> {
+    let passwd = read_bounded("/etc/passwd")?;
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, uid) = (fields.next()?, fields.nth(1)?);
+        (uid.parse() == Ok(wanted)).then(|| name.to_owned())
+    })
+}
+
 /// `/etc/passwd` is root's own; its size is bounded all the same.
 fn read_bounded(path: &str) -> Option<String> {
     let mut text = String::new();

@@ -4,13 +4,17 @@
 #![forbid(unsafe_code)]
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use http::{HeaderMap, HeaderValue, header};
+use nix::unistd::{getegid, geteuid};
 use sha2::{Digest as _, Sha256};
 
 use crate::trusted::{self, TrustError};
+
+use super::start;
 
 /// What a caller must send, as its SHA-256.
 #[derive(Debug, Clone)]
@@ -21,6 +25,11 @@ pub(super) struct Token([u8; 32]);
 pub(super) enum TokenError {
     #[error("the token cannot be read")]
     Read(#[source] TrustError),
+    #[error(
+        "{reader} reads the token, and may not open {}; run as root: chgrp {group} {} && \
+         chmod {mode} {}", path.display(), path.display(), path.display()
+    )]
+    Forbidden { path: PathBuf, reader: String, group: u32, mode: &'static str },
     #[error(
         "the token in {} has fewer than {LEAST} characters or others than visible ASCII; make one \
          with `openssl rand -hex 32`", path.display()
@@ -51,7 +60,7 @@ impl Token {
         }
         let Some(path) = named else { return Ok(None) };
         let weak = || TokenError::Weak { path: path.to_owned() };
-        read(path)?.ok_or_else(weak).map(Some)
+        read(path).map_err(forbidden)?.ok_or_else(weak).map(Some)
     }
 
     /// Whether these headers carry it, and once.
@@ -79,6 +88,20 @@ fn read(path: &Path) -> Result<Option<Token>, TokenError> {
         return Err(TokenError::Weak { path: path.to_owned() });
     }
     Ok(Some(Token(Sha256::digest(token).into())))
+}
+
+/// Who started us may read it, and we have become somebody else: that has to be said.
+fn forbidden(error: TokenError) -> TokenError {
+    let TokenError::Read(TrustError::Open { path, whole, source }) = &error else { return error };
+    if source.kind() != ErrorKind::PermissionDenied {
+        return error;
+    }
+    // A folder on the way to it, or the file itself.
+    let mode = if path == whole { "640" } else { "g+x" };
+    let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
+    let name = start::name_of(uid).map_or_else(String::new, |name| format!(" ({name})"));
+    let reader = format!("user {uid}{name}");
+    TokenError::Forbidden { path: path.clone(), reader, group: gid, mode }
 }
 
 /// What follows the scheme, whose name is not case-sensitive (RFC 9110).

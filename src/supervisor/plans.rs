@@ -202,7 +202,7 @@ fn filter(policy: &Policy, weakened: &[String]) -> Result<Vec<Program>, CompileE
 #[must_use]
 pub fn most_runs(policy: &Policy, memory: u64, cores: u64) -> u32 {
     let host = &policy.limits.host;
-    let share = memory / 100 * host.memory_share.value.0;
+    let share = memory.saturating_mul(host.memory_share.value.0) / 100;
     let by_memory = share / policy.limits.run.cgroup.memory_max.value.0.max(1);
     let by_cores = cores * host.runs_per_core.value;
     u32::try_from(by_memory.min(by_cores).min(256)).unwrap_or(256)

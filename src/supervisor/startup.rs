@@ -4,6 +4,7 @@
 
 mod error;
 mod probe_plan;
+mod room;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -76,7 +77,7 @@ pub fn ready(arguments: Vec<OsString>) -> Result<Ready, StartupError> {
         Err(error) => return Err(StartupError::Cgroup(error)),
     };
     weaken::done("make cgroups");
-    let max_runs = max_runs(&settings, &policy)?;
+    let max_runs = room::max_runs(&settings, &policy)?;
     let facts = Facts {
         base: &base,
         build_at: state.join("template"),
@@ -235,25 +236,6 @@ fn cgroups(instance: &Instance, rootless: bool) -> Result<Cgroups, CgroupError> 
         Cgroups::create(place, &name, (!rootless).then_some(SPAWNER))
     };
     Place::take(rootless).and_then(make)
-}
-
-/// The sum of all memory caps stays within the policy's share of this host's memory.
-fn max_runs(settings: &Settings, policy: &Policy) -> Result<u32, StartupError> {
-    let meminfo = read_proc("/proc/meminfo")?;
-    let kilobytes: u64 = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse().ok())
-        .unwrap_or(0);
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let most = plans::most_runs(policy, kilobytes * 1024, u64::try_from(cores).unwrap_or(1));
-    if most == 0 {
-        return Err(StartupError::NoRoom);
-    }
-    match settings.max_runs {
-        Some(asked) if asked > most => Err(StartupError::TooManyRuns { asked, most }),
-        Some(asked) => Ok(asked),
-        None => Ok(most),
-    }
 }
 
 /// Limits as the kernel takes them, from a leaf that is made for this and removed.

@@ -9,9 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::support::processes::eventually;
-use super::support::programs::{
-    Build, Finished, checkout, finish, limits_are_hard, primcs, program, scratch,
-};
+use super::support::programs::{Build, Finished, checkout, finish, primcs, program, scratch};
 use super::support::server::Server;
 
 fn bare(arguments: &[&str]) -> Finished {
@@ -39,17 +37,24 @@ fn help_and_version_go_to_stdout() {
 }
 
 #[test]
+fn run_with_nothing_to_run_shows_each_way_to_say_what() {
+    let finished = bare(&["run"]);
+    assert_eq!(finished.status.code(), Some(2));
+    assert!(finished.stdout().is_empty());
+    let said = finished.stderr();
+    for way in ["primcs run script.py", "| primcs run -\n", "primcs run -c '", "--help"] {
+        assert!(said.contains(way), "{way:?} is not in {said}");
+    }
+    assert!(said.lines().count() <= 5, "{said}");
+}
+
+#[test]
 fn unknown_words_are_refused() {
-    for arguments in [&["frobnicate"][..], &["run", "--no-such-flag", "-c", "1"], &["run"]] {
+    for arguments in [&["frobnicate"][..], &["run", "--no-such-flag", "-c", "1"]] {
         let finished = bare(arguments);
         assert!(!finished.status.success(), "{arguments:?}");
         assert!(finished.stdout().is_empty() && !finished.stderr().is_empty(), "{arguments:?}");
     }
-}
-
-/// Runs are confined here, with hard limits or without.
-fn doctors_status() -> i32 {
-    if limits_are_hard() { 0 } else { 3 }
 }
 
 #[test]
@@ -64,20 +69,15 @@ fn a_misspelt_variable_is_refused_by_name() {
 #[test]
 fn doctor_says_that_this_host_can_confine_a_run() {
     let finished = finish(&mut primcs(Build::Normal, "doctor"), "");
-    assert_eq!(
-        finished.status.code(),
-        Some(doctors_status()),
-        "{}{}",
-        finished.stdout(),
-        finished.stderr()
-    );
+    // With hard limits, or with leave to go without.
+    assert!(finished.status.success(), "{}{}", finished.stdout(), finished.stderr());
     assert!(!finished.stdout().is_empty());
 }
 
 #[test]
 fn doctor_speaks_json() {
     let finished = finish(primcs(Build::Normal, "doctor").arg("--json"), "");
-    assert_eq!(finished.status.code(), Some(doctors_status()), "{}", finished.stderr());
+    assert!(finished.status.success(), "{}", finished.stderr());
     let facts: Value = serde_json::from_slice(&finished.stdout).expect("one JSON value");
     assert!(facts.is_object(), "{facts}");
 }

@@ -88,8 +88,17 @@ pub(crate) fn without(barriers: &str) -> Examined {
 
 /// What doctor says to root on a host with these changes (tests/doctor/launch.py lists them).
 pub(crate) fn with(changes: &[&str], arguments: &[&str]) -> Examined {
+    with_variables(changes, arguments, &[])
+}
+
+/// The same with these variables of the environment.
+pub(crate) fn with_variables(
+    changes: &[&str],
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> Examined {
     let mut command = primcs_as_it_is(Build::Normal, "doctor");
-    command.args(arguments);
+    command.args(arguments).envs(variables.iter().copied());
     read(&mut launched(changes, &command))
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::examine::{folder, here, is_root, plain_user_with, with};
+use super::examine::{folder, here, is_root, plain_user_with, with, with_variables};
 use super::support::aloud::not_tried;
 use super::support::programs::{checkout, limits_are_hard};
 
@@ -178,6 +178,33 @@ fn where_cgroups_are_read_only_all_else_is_examined_and_the_way_to_write_is_name
     }
 }
 
+/// From each place that settings come from; `ExecStartPre=` of the unit depends on it.
+#[test]
+fn soft_limits_that_the_operator_has_allowed_are_a_warning_and_no_failure() {
+    if !is_root() {
+        return;
+    }
+    let file = folder("doctor-soft-limits").join("primcs.toml");
+    fs::write(&file, "allow_soft_limits = true\n").expect("a file");
+    let file = file.to_str().expect("UTF-8");
+    let variable = ("PRIMCS_ALLOW_SOFT_LIMITS", "true");
+    for (arguments, variables) in
+        [(&["--allow-soft-limits"][..], &[][..]), (&["--config", file], &[]), (&[], &[variable])]
+    {
+        let found = with_variables(&["read_only=/sys/fs/cgroup"], arguments, variables);
+        assert_eq!((found.status, &found.report["exit_status"]), (0, &0.into()), "{arguments:?}");
+        assert_eq!(found.report["verdict"], "soft_limits");
+        assert_eq!(found.report["ready"], true);
+        found.is_mended_by("cgroup.limits", "missing", &["remount,rw"]);
+        let fix = found.check("cgroup.limits")["fix"].as_str().expect("a fix").to_owned();
+        assert!(!fix.contains("--allow-soft-limits"), "{fix}");
+    }
+    // What is said nearer by wins: here it is not allowed, whatever the file says.
+    let no = [("PRIMCS_ALLOW_SOFT_LIMITS", "false")];
+    let refused = with_variables(&["read_only=/sys/fs/cgroup"], &["--config", file], &no);
+    assert_eq!((refused.status, &refused.report["exit_status"]), (3, &3.into()));
+}
+
 #[test]
 fn where_a_controller_is_absent_it_is_named() {
     if !is_root() {
@@ -302,6 +329,16 @@ fn a_socket_that_would_get_the_memory_of_crashed_runs_is_named_whatever_the_limi
         found.fails_only_at("host.core_dumps", &["sysctl -w kernel.core_pattern=core"]);
         assert!(found.report["failure"].as_str().expect("text").contains("a socket of the host"));
     }
+}
+
+#[test]
+fn the_file_of_a_policy_that_cannot_be_used_is_named_with_its_folder() {
+    let policy = folder("doctor-wrong-policy");
+    fs::write(policy.join("limits.toml"), "no = \"limits\"\n").expect("a file");
+    let policy = policy.to_str().expect("UTF-8");
+    let found = here(&["--policy", policy]);
+    found.fails_only_at("start.policy", &[policy, "primcs policy check"]);
+    assert!(found.report["failure"].as_str().expect("text").contains("limits.toml"));
 }
 
 #[test]

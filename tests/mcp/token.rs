@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
+use super::support::aloud::not_tried;
 use super::support::http::{Connection, Response};
 use super::support::mcp::{Call, Era};
 use super::support::programs::{Build, empty_folder, finish, primcs};
@@ -82,4 +83,30 @@ fn without_a_token_nobody_listens_beyond_loopback_and_with_a_weak_one_nobody_at_
         assert!(!refused.status.success());
         assert!(refused.stderr().contains(says), "{}", refused.stderr());
     }
+}
+
+/// Whoever has made it as root is not who reads it.
+#[test]
+fn a_token_that_the_servers_user_may_not_read_is_named_with_that_user_and_what_mends_it() {
+    if !nix::unistd::geteuid().is_root() {
+        return not_tried("only root starts a server that is another user");
+    }
+    let path = folder("token-unreadable", TOKEN).join("primcs.token");
+    std::os::unix::fs::chown(&path, Some(0), Some(0)).expect("its owner");
+    let serve = || {
+        let mut command = primcs(Build::Normal, "serve");
+        command.args(["--listen", "127.0.0.1:0"]).env("PRIMCS_TOKEN_FILE", &path);
+        command
+    };
+    let refused = finish(&mut serve(), "");
+    assert!(!refused.status.success());
+    let said = refused.stderr();
+    let (_, mend) = said.split_once("run as root: ").unwrap_or_else(|| panic!("{said}"));
+    let mend = mend.lines().next().expect("two commands");
+    assert!(said.contains("user ") && mend.matches(path.to_str().expect("UTF-8")).count() == 2);
+    // It really does.
+    let status = std::process::Command::new("sh").args(["-c", mend]).status().expect("a shell");
+    assert!(status.success(), "{mend}");
+    let server = Server::of(&serve());
+    assert_eq!(call(server.address, Some(TOKEN)).status, 200);
 }

@@ -201,6 +201,45 @@ fn a_run_that_prints_nothing_gets_a_hint() {
     assert_eq!(more[0]["kind"], "no_output");
 }
 
+/// Each really happens: Python itself has nothing to say of them.
+#[test]
+fn a_crash_of_native_code_gets_the_one_hint_of_its_signal() {
+    let recursion = "
+        import sys, threading
+        sys.setrecursionlimit(10**9)
+        class Deep:
+            def __getattr__(self, name):
+                return getattr(self, name + 'x' if len(name) < 2 else name)
+            def __repr__(self):
+                return repr(self)
+        repr(Deep())
+    ";
+    let mapped = "
+        import mmap
+        with open('mapped', 'w+b') as file:
+            file.truncate(8192)
+            memory = mmap.mmap(file.fileno(), 8192)
+            file.truncate(0)
+            memory[0]
+    ";
+    for (code, signal, words) in [
+        ("import ctypes\nctypes.string_at(1)", "SIGSEGV", "faulthandler"),
+        (recursion, "SIGSEGV", "Write recursion as a loop"),
+        (mapped, "SIGBUS", "while it is mapped"),
+        ("import os\nos.abort()", "SIGABRT", "the end of stderr"),
+        ("import os\nos.kill(os.getpid(), 4)", "SIGILL", "plain Python"),
+        ("import os\nos.kill(os.getpid(), 8)", "SIGFPE", "Check divisors"),
+    ] {
+        let answer = run(shared().address, code).expect("error");
+        assert_eq!(answer.result()["signal"], signal, "{:#}", answer.result());
+        let hints = answer.result()["hints"].as_array().expect("hints").clone();
+        let crashes: Vec<_> = hints.iter().filter(|hint| hint["kind"] == "crash").collect();
+        assert_eq!(crashes.len(), 1, "{hints:?}");
+        assert!(crashes[0]["suggestion"].as_str().expect("text").contains(words), "{hints:?}");
+        assert!(!answer.has_hint("no_output"), "{hints:?}");
+    }
+}
+
 #[test]
 fn one_print_is_quick() {
     let asked = Instant::now();

@@ -151,13 +151,15 @@ pub(super) fn lacks(controllers: &str) -> Vec<&'static str> {
 const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
 
 /// Where a tree, or the part of it below `root`, is mounted.
-struct Mount {
-    root: PathBuf,
-    at: PathBuf,
+pub(crate) struct Mount {
+    /// The group that is mounted.
+    pub(crate) root: PathBuf,
+    /// Where.
+    pub(crate) at: PathBuf,
 }
 
 /// The mount point of a line of mountinfo, when it is of this type and has this controller.
-fn mount_point(line: &str, kind: &str, controller: Option<&str>) -> Option<Mount> {
+pub(crate) fn mount_point(line: &str, kind: &str, controller: Option<&str>) -> Option<Mount> {
     let (mount, file_system) = line.split_once(" - ")?;
     let mut fields = file_system.split(' ');
     if fields.next()? != kind {

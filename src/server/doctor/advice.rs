@@ -183,6 +183,14 @@ const APPARMOR: &str = "load the AppArmor profile of PRIMCS, as root: sh /usr/sh
 pub(super) fn for_this_start(id: &str, facts: &Facts) -> Option<String> {
     let by_unit = |line: &str| facts.in_a_unit.then(|| format!("write {line} into the unit"));
     match id {
+        "start.policy" => facts.policy.as_deref().map(|folder| {
+            let folder = folder.display();
+            format!("mend that line in {folder}, or take its file out of there: then the built-in one of that name holds; `primcs policy check {folder}` tries them")
+        }),
+        "start.room" => facts.policy.as_deref().map(|folder| {
+            let file = folder.join("limits.toml");
+            format!("give this host more memory, or write a lower memory.max into {} (a copy of the built-in limits.toml, changed)", file.display())
+        }),
         "host.open_files" => {
             engine::option(Lack::OpenFiles, facts).or_else(|| by_unit("LimitNOFILE=8192"))
         }
@@ -248,6 +256,9 @@ pub(super) fn for_cgroups(said: &str, facts: &Facts) -> String {
     } else {
         "mount -t cgroup2 none /sys/fs/cgroup, and start primcs in a group without other processes"
     };
+    if facts.allows_soft_limits {
+        return fix.to_owned();
+    }
     format!("{fix}; or accept runs without hard limits with --allow-soft-limits")
 }
 

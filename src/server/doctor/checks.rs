@@ -70,15 +70,16 @@ init reads back before it goes on. How much of output is kept, and the sizes of 
 and are not tried here.
 
 Where a step fails, what comes before it has passed and what comes after was not tried. Where only cgroups are \
-missing, doctor goes on without and shows all the rest, but says that primcs would refuse to start unless told \
-`--allow-soft-limits`. With cgroup v1, hybrid too, the verdict says that its limits are of the weaker kind.
+missing, doctor goes on without and shows all the rest, and says that primcs would refuse to start unless told \
+`--allow-soft-limits`, or that you have told it (flag, `PRIMCS_ALLOW_SOFT_LIMITS` or file). With cgroup v1, hybrid too, the verdict says that its limits are of the weaker kind.
 
 | exit status | `verdict` | |
 | --- | --- | --- |
 | 0 | `confined` | runs are confined, with hard limits |
+| 0 | `soft_limits` | runs are confined, nothing limits memory, processes and CPU, and `allow_soft_limits` is set: primcs starts |
 | 1 | `not_confined` | no run can be confined: primcs refuses to start |
 | 2 | | the command line is wrong |
-| 3 | `soft_limits` | runs are confined, but nothing limits memory, processes and CPU: primcs refuses to start unless told `--allow-soft-limits` |
+| 3 | `soft_limits` | runs are confined, but nothing limits memory, processes and CPU, and nobody has allowed that: primcs refuses to start unless told `--allow-soft-limits` |
 
 `primcs doctor --json` prints one object. These fields stay as they are while `format` is 1: `format`; \
 `verdict` and `exit_status` as above; `ready`, false with exit status 1; `failed`, the ids of what failed; \
@@ -86,7 +87,7 @@ missing, doctor goes on without and shows all the rest, but says that primcs wou
 below, in the order of a start: `id`; `status`, one of `ok`, `failed`, `missing` (weaker than it could be, \
 but runs are confined) and `not_checked`; `seen`, what was found, perhaps empty; `means`; `fix`, one thing to \
 do, null unless failed or missing. `fix` is for this host; the tables below name the usual one. Where the \
-start succeeded the fields of `/readyz` are there too.
+start succeeded those of `/readyz` are there too, but for `draining`.
 
 In a build with the feature `weaken`, which no release has, a start without a wall is refused like any other, \
 unless a test takes the barrier `start_gate` away; doctor and `/readyz` report all \

@@ -74,7 +74,7 @@ const fn in_podman(lack: Lack) -> &'static str {
 const fn in_kubernetes(lack: Lack) -> &'static str {
     match lack {
         Lack::Calls => {
-            "set securityContext.seccompProfile to {type: Localhost, localhostProfile: primcs.json}, the file being packaging/container/seccomp.json of PRIMCS, below the kubelet's seccomp folder on each node"
+            "set securityContext.seccompProfile to {type: Localhost, localhostProfile: primcs.json}, the file being packaging/container/seccomp.json of PRIMCS (of the package: /usr/share/primcs/container/seccomp.json), below the kubelet's seccomp folder on each node"
         }
         Lack::Mounts => "set securityContext.appArmorProfile to {type: Unconfined}",
         Lack::WholeProc => {
@@ -90,6 +90,6 @@ const fn in_kubernetes(lack: Lack) -> &'static str {
     }
 }
 
-const SECCOMP: &str = "start the container with --security-opt seccomp=FILE, the file being packaging/container/seccomp.json of PRIMCS";
+const SECCOMP: &str = "start the container with --security-opt seccomp=FILE, the file being packaging/container/seccomp.json of PRIMCS (of the package: /usr/share/primcs/container/seccomp.json)";
 const ADMINISTRATION: &str = "start the container as another user than root (--user 65532), whose PRIMCS needs no right of the host; --cap-add SYS_ADMIN would make a hole in the supervisor a hole in the host";
 const NOT_ROOT: &str = "start the container as another user than root: --user 65532";

@@ -14,6 +14,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::statfs::{self, FsType, statfs};
 
 use crate::server::scope::{self, ScopeError};
+use crate::settings::Settings;
 use crate::sys::landlock;
 
 /// What only the process that was started can tell, before it gives up its privilege.
@@ -70,6 +71,10 @@ pub(super) struct Facts {
     pub(super) scope: Option<Result<String, String>>,
     /// The state directory or what there is of it, its file system, and the bytes free there.
     pub(super) state: Option<(PathBuf, String, u64)>,
+    /// The settings let runs go without hard limits.
+    pub(super) allows_soft_limits: bool,
+    /// The folder of policy files that the settings name.
+    pub(super) policy: Option<PathBuf>,
 }
 
 /// What root needs to confine runs.
@@ -112,8 +117,9 @@ impl Before {
 }
 
 impl Facts {
-    /// Reads what is left. `state_dir` is the one in force.
-    pub(super) fn look(before: &Before, state_dir: Option<&Path>) -> Self {
+    /// Reads what is left. Of the settings, that is what advice depends on; `state_dir` is the one in
+    /// force.
+    pub(super) fn look(before: &Before, settings: &Settings, state_dir: Option<&Path>) -> Self {
         let number = |path: &str| text(path).trim().parse().ok();
         let status = text("/proc/self/status");
         let meminfo = text("/proc/meminfo");
@@ -153,6 +159,8 @@ impl Facts {
             group: group(),
             scope: scope::asked().map(|asked| asked.as_ref().cloned().map_err(ScopeError::next)),
             state: state_dir.and_then(room),
+            allows_soft_limits: settings.allow_soft_limits == Some(true),
+            policy: settings.policy.clone(),
         }
     }
 

@@ -15,20 +15,23 @@ pub(super) enum Verdict {
     /// Runs are confined, with hard limits.
     Confined,
     /// Runs are confined; memory, processes and CPU are not limited.
-    SoftLimits,
+    SoftLimits {
+        /// The operator has said that this will do, so that primcs starts.
+        allowed: bool,
+    },
     /// No run can be confined.
     NotConfined,
 }
 
 impl Verdict {
-    pub(super) fn of(findings: &[Finding], outcome: &Outcome) -> Self {
+    pub(super) fn of(findings: &[Finding], outcome: &Outcome, allows_soft_limits: bool) -> Self {
         // What the supervisor found wrong counts whether or not the table knows its name.
         let failed = findings.iter().any(|finding| finding.status == Status::Failed)
             || outcome.probe().is_some_and(|probe| probe.problem.is_some());
         match outcome {
             _ if failed => Self::NotConfined,
             Outcome::Started { welcome, .. } if welcome.limits.hard => Self::Confined,
-            Outcome::Started { .. } => Self::SoftLimits,
+            Outcome::Started { .. } => Self::SoftLimits { allowed: allows_soft_limits },
             Outcome::Refused(_) => Self::NotConfined,
         }
     }
@@ -36,16 +39,16 @@ impl Verdict {
     /// 2 is for a wrong command line.
     pub(super) const fn exit_status(self) -> u8 {
         match self {
-            Self::Confined => 0,
+            Self::Confined | Self::SoftLimits { allowed: true } => 0,
             Self::NotConfined => 1,
-            Self::SoftLimits => 3,
+            Self::SoftLimits { allowed: false } => 3,
         }
     }
 
     const fn name(self) -> &'static str {
         match self {
             Self::Confined => "confined",
-            Self::SoftLimits => "soft_limits",
+            Self::SoftLimits { .. } => "soft_limits",
             Self::NotConfined => "not_confined",
         }
     }
@@ -146,11 +149,16 @@ fn conclusion(findings: &[Finding], outcome: &Outcome, verdict: Verdict) -> Stri
             };
             format!("Runs are confined here, with hard limits{weaker}.\n")
         }
-        Verdict::SoftLimits => {
+        Verdict::SoftLimits { allowed } => {
             let missing = findings.iter().find(|finding| finding.id == "cgroup.limits");
+            let so = if allowed {
+                "soft limits, and you have allowed that (allow_soft_limits)"
+            } else {
+                "primcs refuses to start unless told --allow-soft-limits"
+            };
             format!(
                 "Runs are confined here, but nothing limits their memory, processes and CPU:\n\
-                 primcs refuses to start unless told --allow-soft-limits.\nfix: {}\n",
+                 {so}.\nfix: {}\n",
                 fix(missing)
             )
         }

@@ -62,10 +62,13 @@ pub(super) fn preflight() -> Response<Body> {
     response
 }
 
-pub(super) fn ready(welcome: &Welcome, probe: &ProbeReport) -> Response<Body> {
+/// A server that is about to end is not broken, and whoever watches it must be able to tell.
+pub(super) fn ready(welcome: &Welcome, probe: &ProbeReport, draining: bool) -> Response<Body> {
     let status =
         if probe.problem.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    with_type(status, Value::Object(health::report(welcome, probe)).to_string(), "application/json")
+    let mut report = health::report(welcome, probe);
+    report.insert("draining".to_owned(), Value::Bool(draining));
+    with_type(status, Value::Object(report).to_string(), "application/json")
 }
 
 /// For this machine alone, token or not: a scraper elsewhere needs an exporter or a proxy here.

@@ -92,7 +92,7 @@ fn plans(policy: &Policy, base: &Base) -> String {
         leaf(policy),
         policy.process.identity.oom_score_adj.value,
     );
-    let most = (most_runs(policy, 1 << 40, 3), most_runs(policy, 64 << 30, 1 << 20));
+    let most = (most_runs(policy, 1 << 40, 3), most_runs(policy, 100 << 30, 1 << 20));
     // The copy has the whole of its section as its key; the server grants itself these rules.
     let others = (&policy.mounts.base, &policy.process.server.landlock.rule);
     format!("{plans:?}\n{admitted:?}\n{most:?}\n{counted:?}\n{others:?}")
@@ -100,6 +100,14 @@ fn plans(policy: &Policy, base: &Base) -> String {
 
 fn request(timeout_ms: Option<u64>) -> RunRequest {
     RunRequest { request: 1, principal: "local".to_owned(), code: String::new(), timeout_ms }
+}
+
+#[test]
+fn a_share_of_memory_is_no_run_less_by_rounding() {
+    let policy = Policy::embedded().unwrap();
+    assert_eq!(policy.limits.host.memory_share.value.0, 75);
+    assert_eq!(most_runs(&policy, 4 << 30, 64), 3);
+    assert_eq!(most_runs(&policy, u64::MAX, 64), 256);
 }
 
 /// proves: limits host *

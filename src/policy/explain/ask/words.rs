@@ -278,7 +278,7 @@ const TOPICS: &[Topic] = &[
     },
     Topic {
         words: &["32-bit", "i386", "x32"],
-        says: "A 32-bit call ends the process that makes it; a call by an x32 number fails as one that no rule names.",
+        says: "A 32-bit call ends the process that makes it; a call by an x32 number fails as one that no rule names (as a service, systemd's own filter ends the thread instead).",
         ids: &["seccomp-run architecture", "seccomp-run x32"],
     },
     Topic { words: &["init"], says: "", ids: &["always init", "process namespace pid"] },

@@ -203,3 +203,14 @@ fn a_plain_user_is_told_the_command_that_gives_hard_limits() {
     assert!(for_cgroups("", &facts).starts_with("systemd-run --scope"));
     assert!(for_cgroups("x (os error 30)", &facts).contains("remount,rw"));
 }
+
+/// Who has installed the package has never typed `--policy`.
+#[test]
+fn the_folder_of_the_policy_in_force_is_named() {
+    let facts = Facts { policy: Some("/etc/primcs/policy".into()), ..Facts::default() };
+    let fix = |id| for_this_start(id, &facts).unwrap_or_default();
+    assert!(fix("start.policy").contains("primcs policy check /etc/primcs/policy"));
+    assert!(fix("start.room").contains("/etc/primcs/policy/limits.toml"));
+    assert!(!fix("start.policy").contains("--policy") && !fix("start.room").contains("--policy"));
+    assert_eq!(for_this_start("start.policy", &Facts::default()), None);
+}

@@ -50,7 +50,7 @@ pub(in crate::server::doctor) const CHECKS: &[Check] = &[
     ),
     fact(
         "host.memory",
-        "memory of this host; the caps of all runs together stay below a share of it",
+        "memory of this host; the caps of all runs together stay below a share of it, by default also of what a cgroup around primcs, as a container's, lets it have",
     ),
     fact(
         "host.swap",
@@ -69,7 +69,7 @@ pub(in crate::server::doctor) const CHECKS: &[Check] = &[
     check(
         "start.one_package",
         "server and supervisor are of one version and have read one policy",
-        "install primcs and primcs-supervisor from one package, and give both the same --policy",
+        "install primcs and primcs-supervisor from one package, and give both the same `policy`, which neither flag nor file changed meanwhile",
     ),
     check(
         "start.settings",
@@ -79,7 +79,7 @@ pub(in crate::server::doctor) const CHECKS: &[Check] = &[
     check(
         "start.policy",
         "the files of the policy, within the floor",
-        "mend that line in the folder of --policy, or start without it",
+        "mend that line in the folder that `policy` names (primcs.toml, PRIMCS_POLICY, --policy; for the package /etc/primcs/policy), or take its file out of there",
     ),
     check(
         "host.core_dumps",
@@ -136,7 +136,7 @@ pub(in crate::server::doctor) const CHECKS: &[Check] = &[
     check(
         "start.room",
         "at least one run fits into this host's memory and the policy's share of it",
-        "give this host more memory, or write a lower memory.max into a limits.toml of your own, in the folder of --policy",
+        "give this host more memory, or write a lower memory.max into a limits.toml of your own, in the folder that `policy` names",
     ),
     check(
         "host.landlock",

@@ -1,6 +1,7 @@
 //! Checks of the host and of what a start needs, once it is known that they did not fail.
 #![forbid(unsafe_code)]
 
+use crate::server::notes;
 use crate::wire::Welcome;
 
 use super::super::amount::bytes;
@@ -53,7 +54,10 @@ pub(super) fn look(id: &str, facts: &Facts, outcome: &Outcome) -> (Status, Strin
                 ))
             },
         ),
-        "start.copy" => welcome.map_or_else(|| ok(String::new()), |welcome| ok(left_out(welcome))),
+        "start.copy" => welcome.map_or_else(
+            || ok(String::new()),
+            |welcome| ok(notes::of_what_is_absent(&welcome.notes).join("; ")),
+        ),
         "start.room" => welcome.map_or_else(
             || ok(String::new()),
             |welcome| ok(format!("{} runs at once", welcome.max_runs)),
@@ -90,12 +94,6 @@ fn container(facts: &Facts) -> (Status, String) {
         }
         Some(name) => (Status::Ok, format!("{name}, {systemd}")),
     }
-}
-
-/// Files of the policy that this host does not have, and that runs therefore lack.
-fn left_out(welcome: &Welcome) -> String {
-    let notes = welcome.notes.iter().filter(|note| note.starts_with("not in runs"));
-    notes.cloned().collect::<Vec<_>>().join("; ")
 }
 
 /// Whatever the switches say, where runs were confined there are some.

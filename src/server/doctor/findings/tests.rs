@@ -84,11 +84,11 @@ fn whatever_the_supervisor_found_wrong_no_run_is_called_confined() {
         });
         let findings = of(&Facts::default(), &outcome);
         assert_eq!(found(&findings, named).status, Status::Failed, "{id}");
-        let verdict = Verdict::of(&findings, &outcome);
+        let verdict = Verdict::of(&findings, &outcome, false);
         assert_eq!(verdict.exit_status(), 1, "{id}");
         assert_eq!(report::json(&findings, &outcome, verdict)["ready"], false);
         // Even if the table could not name it.
-        assert_eq!(Verdict::of(&[], &outcome), verdict, "{id}");
+        assert_eq!(Verdict::of(&[], &outcome, false), verdict, "{id}");
     }
 }
 
@@ -97,6 +97,26 @@ fn hard_limits_of_cgroup_v1_are_called_weaker() {
     let held = ProbeReport { text: "wall.user held\nend 1\n".to_owned(), ..ProbeReport::default() };
     let outcome = started(held);
     let findings = of(&Facts::default(), &outcome);
-    let said = report::text(&findings, &outcome, Verdict::of(&findings, &outcome));
+    let said = report::text(&findings, &outcome, Verdict::of(&findings, &outcome, false));
     assert!(said.contains("of cgroup v1's weaker kind"), "{said}");
+}
+
+#[test]
+fn soft_limits_are_told_with_or_without_leave() {
+    let held = ProbeReport { text: "wall.user held\nend 1\n".to_owned(), ..ProbeReport::default() };
+    let mut outcome = started(held);
+    if let Outcome::Started { welcome, .. } = &mut outcome {
+        welcome.limits.hard = false;
+    }
+    let findings = of(&Facts::default(), &outcome);
+    for (allowed, status, words) in [
+        (false, 3, "primcs refuses to start unless told --allow-soft-limits"),
+        (true, 0, "soft limits, and you have allowed that"),
+    ] {
+        let verdict = Verdict::of(&findings, &outcome, allowed);
+        assert_eq!(verdict.exit_status(), status);
+        let said = report::short(&findings, &outcome, verdict);
+        assert!(said.contains(words), "{said}");
+        assert_eq!(report::json(&findings, &outcome, verdict)["verdict"], "soft_limits");
+    }
 }
