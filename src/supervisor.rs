@@ -65,9 +65,11 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    // Asked now: within namespaces of our own we would be called 0.
+    let rootless = !nix::unistd::geteuid().is_root();
     let ready = match startup::ready(arguments) {
         Ok(ready) => ready,
-        Err(error) => return refuse(server, error.unable()),
+        Err(error) => return refuse(server, error.unable(rootless)),
     };
     let cgroup = ready.cgroup.clone();
     let served = serve::Serving::new(ready, server, notify)

@@ -54,11 +54,13 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<ExitCode, Failure> {
                     let probe = health::ask(&assembled.runner.supervisor).await;
                     (probe, reached::limits(&assembled).await)
                 })?;
-            // A supervisor that runs as a service has other rights than who asks it.
-            facts.rootless = welcome.rootless;
+            facts.be_of_supervisor(welcome.rootless);
             Outcome::Started { welcome, probe, reached }
         }
-        Err(HostError::Connect(ConnectError::Unable(unable))) => Outcome::Refused(*unable),
+        Err(HostError::Connect(ConnectError::Unable(unable))) => {
+            facts.be_of_supervisor(unable.rootless);
+            Outcome::Refused(*unable)
+        }
         Err(error) => Outcome::Refused(before_the_supervisor(error)),
     };
     show(arguments, &facts, &outcome)
@@ -71,7 +73,8 @@ pub(super) fn look_before() {
 
 /// The one thing that mends a start the supervisor refused.
 pub(super) fn next(unable: &Unable) -> Option<String> {
-    let facts = Facts::look(Before::look(), None);
+    let mut facts = Facts::look(Before::look(), None);
+    facts.be_of_supervisor(unable.rootless);
     let findings = findings::of(&facts, &Outcome::Refused(unable.clone()));
     findings.into_iter().find(|finding| finding.status == Status::Failed)?.fix
 }
@@ -117,5 +120,6 @@ fn before_the_supervisor(error: HostError) -> Unable {
     };
     let problem = super::with_causes(&error);
     let next = super::next(&Failure::Host(error));
-    Unable { check: check.to_owned(), problem, next, step: None, probe: None }
+    let rootless = !Before::look().is_root();
+    Unable { check: check.to_owned(), problem, next, step: None, probe: None, rootless }
 }

@@ -379,7 +379,8 @@ impl Serving {
     fn refuse(&mut self, check: &str, problem: String, probe: Option<&ProbeReport>) {
         let step = probe.and_then(|report| report.failed_step.clone());
         let (check, probe) = (check.to_owned(), probe.cloned());
-        let unable = Unable { check, problem, next: None, step, probe };
+        let rootless = self.welcome.rootless;
+        let unable = Unable { check, problem, next: None, step, probe, rootless };
         self.outbox.push(ToServer::Unable(Box::new(unable)), vec![]);
     }
 

@@ -93,6 +93,9 @@ pub struct Unable {
     pub step: Option<FailedStep>,
     /// Set when the first confined run was not confined as it should be.
     pub probe: Option<ProbeReport>,
+    /// True when the supervisor has no privilege on the host: what mends a start depends on that, and
+    /// a server that has joined a service has other rights than its supervisor.
+    pub rootless: bool,
 }
 
 /// What the supervisor's own confined run came to. It tried walls and limits.

@@ -203,3 +203,15 @@ fn a_plain_user_is_told_the_command_that_gives_hard_limits() {
     assert!(for_cgroups("", &facts).starts_with("systemd-run --scope"));
     assert!(for_cgroups("x (os error 30)", &facts).contains("remount,rw"));
 }
+
+#[test]
+fn a_server_that_joined_a_service_advises_by_the_rights_of_its_supervisor() {
+    let lacks = vec!["CAP_SYS_ADMIN".to_owned()];
+    let mut facts = Facts { rootless: true, lacks, ..Facts::default() };
+    let step = failed("mount template root", libc::EPERM);
+    let before = fix("step.mounts", &step, &facts);
+    assert_eq!(before.as_deref(), Some("run primcs as root"));
+    facts.be_of_supervisor(false);
+    let after = fix("step.mounts", &step, &facts);
+    assert_eq!(after.as_deref(), Some("let root make namespaces and mounts here"));
+}
