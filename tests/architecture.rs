@@ -23,10 +23,15 @@ use source::{Token, lines_of_code, own_paths, tokens};
 const ARROWS: &[(&str, &[&str])] = &[
     ("bin/primcs", &["server"]),
     ("bin/primcs-supervisor", &["supervisor"]),
-    ("server", &["notify", "policy", "settings", "sys", "trusted", "wire"]),
-    ("supervisor", &["notify", "policy", "sandbox", "settings", "sys", "trusted", "wire"]),
+    ("server", &["causes", "journal", "notify", "policy", "settings", "sys", "trusted", "wire"]),
+    (
+        "supervisor",
+        &["causes", "journal", "notify", "policy", "sandbox", "settings", "sys", "trusted", "wire"],
+    ),
     ("sandbox", &["policy", "sys", "wire"]),
     ("wire", &["sys::socket"]),
+    ("causes", &[]),
+    ("journal", &[]),
     ("notify", &[]),
     ("policy", &[]),
     ("settings", &["trusted"]),
@@ -35,8 +40,16 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// What runs with privilege while there are runs, and so is read first by whoever doubts us.
-const AT_EVERY_RUN: &[&str] =
-    &["bin/primcs-supervisor", "notify", "sandbox", "supervisor", "sys", "wire"];
+const AT_EVERY_RUN: &[&str] = &[
+    "bin/primcs-supervisor",
+    "causes",
+    "journal",
+    "notify",
+    "sandbox",
+    "supervisor",
+    "sys",
+    "wire",
+];
 const LINES_AT_EVERY_RUN: usize = 4_350;
 
 /// What runs with privilege once, before the first message: reading policy and settings as

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::causes;
 use crate::settings;
 use crate::wire::Unable;
 
@@ -118,7 +119,7 @@ fn before_the_supervisor(error: HostError) -> Unable {
         }
         HostError::Connect(_) => "step.nursery",
     };
-    let problem = super::with_causes(&error);
+    let problem = causes::with_causes(&error);
     let next = super::next(&Failure::Host(error));
     let rootless = !Before::look().is_root();
     Unable { check: check.to_owned(), problem, next, step: None, probe: None, rootless }

@@ -15,7 +15,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-use crate::wire::journal::{self, Entry};
+use crate::journal::{self, Entry};
 
 /// Characters of one value. A whole entry must go into one datagram: the server may not make the
 /// file in memory that a longer one would take.

@@ -14,7 +14,7 @@ use nix::sys::socket::{MsgFlags, send};
 use nix::sys::stat::{SFlag, fstat};
 use serde_json::{Map, Value};
 
-use crate::wire::journal::{self, Entry};
+use crate::journal::{self, Entry};
 
 /// Of every record, for ever; docs/audit.md has it.
 const MESSAGE_ID: &str = "fb65211406c9461e8c5a146a9b5ae388";

@@ -102,7 +102,7 @@ impl StartupError {
     pub fn unable(&self, rootless: bool) -> Unable {
         Unable {
             check: self.check().to_owned(),
-            problem: crate::supervisor::chain(self),
+            problem: crate::causes::with_causes(self),
             next: self.next(),
             step: self.step(),
             probe: None,
