@@ -22,10 +22,12 @@ pub const WALL: Duration = Duration::from_secs(20);
 pub struct Probe {
     greeting: bool,
     asked: u32,
-    under_way: bool,
-    pipes: Vec<OwnedFd>,
-    /// Once the run has ended.
-    outcome: Option<ProbeReport>,
+    /// One runs; its outcome answers all who wait.
+    pub is_under_way: bool,
+    /// Its reading ends.
+    pub pipes: Vec<OwnedFd>,
+    /// Once the run has ended; to be answered once.
+    pub outcome: Option<ProbeReport>,
 }
 
 impl Probe {
@@ -33,22 +35,6 @@ impl Probe {
     pub fn wanted(&mut self, greeting: bool) {
         self.greeting |= greeting;
         self.asked += u32::from(!greeting);
-    }
-
-    /// Whether one runs already; its outcome answers all who wait.
-    #[must_use]
-    pub const fn is_under_way(&self) -> bool {
-        self.under_way
-    }
-
-    /// A run was started.
-    pub fn begin(&mut self) {
-        self.under_way = true;
-    }
-
-    /// Its reading ends.
-    pub fn listen(&mut self, pipes: Vec<OwnedFd>) {
-        self.pipes = pipes;
     }
 
     /// Takes how it ended.
@@ -74,11 +60,6 @@ impl Probe {
             (!failed.is_empty()).then(|| format!("not as they should be: {failed}"))
         };
         self.outcome = Some(report);
-    }
-
-    /// What is to be answered, once.
-    pub fn take_outcome(&mut self) -> Option<ProbeReport> {
-        self.outcome.take()
     }
 
     /// Who waited for it: whether the greeting did, and how many `probe` messages.

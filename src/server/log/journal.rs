@@ -32,7 +32,7 @@ impl Journal {
     /// None where stderr is not the journal's, or nobody listens to entries.
     pub(super) fn of_this_process() -> Option<Self> {
         let stream = std::env::var_os(journal::STREAM);
-        let socket = journal::is_stderr(stream.as_deref()).then(journal::socket)?.ok()?;
+        let socket = journal::is_stderr(stream.as_deref()).then(|| journal::socket(None))?.ok()?;
         socket.connect(journal::SOCKET).ok()?;
         Some(Self { socket, lost: AtomicU64::new(0) })
     }
