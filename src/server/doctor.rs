@@ -52,7 +52,7 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<ExitCode, Failure> {
             let welcome = Box::new(connected.welcome.clone());
             let (probe, reached) =
                 assemble::with_runtime(connected, Duration::ZERO, |assembled| async move {
-                    let probe = health::ask(&assembled.runner.supervisor).await;
+                    let probe = health::ask(&assembled.runner.supervisor, false).await;
                     (probe, reached::limits(&assembled).await)
                 })?;
             facts.be_of_supervisor(welcome.rootless);

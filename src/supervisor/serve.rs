@@ -277,8 +277,8 @@ impl Serving {
                 }
                 Ok(())
             }
-            ToSupervisor::Probe => {
-                self.start_probe(false);
+            ToSupervisor::Probe { quiet } => {
+                self.start_probe(false, quiet);
                 Ok(())
             }
         }

@@ -25,7 +25,11 @@ pub enum ToSupervisor {
         why: CancelReason,
     },
     /// Confine a run that tries walls and limits, and say what held.
-    Probe,
+    Probe {
+        /// Without running into the limits of memory and processes: the kernel's log tells of each
+        /// time. One that is under way answers as it was asked for.
+        quiet: bool,
+    },
 }
 
 /// One admitted call.

@@ -24,7 +24,7 @@ impl Serving {
                 ours.policy_digest
             )
         } else {
-            self.start_probe(true);
+            self.start_probe(true, false);
             return Ok(());
         };
         self.refuse("start.one_package", problem.clone(), None);
@@ -32,17 +32,19 @@ impl Serving {
         Err(ServeError::Protocol(problem))
     }
 
-    pub(super) fn start_probe(&mut self, greeting: bool) {
+    /// One that is under way answers whoever asks meanwhile, whatever he asked for: the greeting's,
+    /// which comes first, leaves nothing out.
+    pub(super) fn start_probe(&mut self, greeting: bool, quiet: bool) {
         self.probe.wanted(greeting);
         if self.probe.is_under_way {
             return;
         }
         // Runs that fill every place are a better proof than a probe.
-        let code = self.host.probe().code.clone();
+        let code = format!("QUIET = {}\n{}", u8::from(quiet), self.host.probe().code);
         let admitted = Admitted { code: &code, wall: probe::WALL };
         let report = match self.start(Asker::Probe, &admitted, None) {
             Ok(()) => {
-                self.probe.is_under_way = true;
+                (self.probe.is_under_way, self.probe.is_quiet) = (true, quiet);
                 return;
             }
             Err(Refusal::Busy) if !self.runs.is_empty() => ProbeReport::default(),
