@@ -6,8 +6,9 @@
 //! bin/primcs            -> server -> policy (read only), wire, sys (to confine itself)
 //! bin/primcs-supervisor -> supervisor -> sandbox -> sys
 //!                          supervisor, sandbox -> policy, wire
-//! server, supervisor    -> settings -> trusted (files of the operator), notify (systemd)
-//! notify, policy, sys, trusted -> nothing of ours
+//! server, supervisor    -> settings -> trusted (files of the operator), notify and journal (systemd),
+//!                          causes (how errors are told)
+//! causes, journal, notify, policy, sys, trusted -> nothing of ours
 //! wire                  -> nothing of ours but sys::socket
 //! ```
 //!
@@ -17,6 +18,8 @@
 //!
 //! Start reading at `supervisor::run` for the privileged half, `server::run` for the other.
 
+pub mod causes;
+pub mod journal;
 pub mod notify;
 pub mod policy;
 pub mod sandbox;

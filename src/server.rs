@@ -59,6 +59,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 
+use crate::causes::with_causes;
 use crate::settings::SettingsError;
 
 use arguments::{Arguments, Command};
@@ -131,17 +132,6 @@ fn told(failure: &Failure) -> String {
     let mut text = with_causes(failure);
     if let Some(next) = next(failure) {
         text = format!("{text}\nnext: {next}");
-    }
-    text
-}
-
-/// An error with its causes.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
     }
     text
 }

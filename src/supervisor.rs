@@ -25,7 +25,6 @@ pub mod sockets;
 pub mod startup;
 pub mod verdict;
 
-use std::error::Error;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write as _};
@@ -34,6 +33,7 @@ use std::process::ExitCode;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use crate::causes::with_causes;
 use crate::notify::Notify;
 use crate::sys::descriptors;
 use crate::wire::{self, ToServer, ToSupervisor, Unable};
@@ -65,16 +65,18 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    // Asked now: within namespaces of our own we would be called 0.
+    let rootless = !nix::unistd::geteuid().is_root();
     let ready = match startup::ready(arguments) {
         Ok(ready) => ready,
-        Err(error) => return refuse(server, error.unable()),
+        Err(error) => return refuse(server, error.unable(rootless)),
     };
     let cgroup = ready.cgroup.clone();
     let served = serve::Serving::new(ready, server, notify)
         .map_err(serve::ServeError::from)
         .and_then(|serving| serving.until_the_end(&cgroup));
     if let Err(error) = &served {
-        log(format_args!("{}", chain(error)));
+        log(format_args!("{}", with_causes(error)));
     }
     if served.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -110,15 +112,4 @@ fn tell(server: &OwnedFd, unable: Unable) -> bool {
         Ok(None) => true,
         Err(_) => false,
     }
-}
-
-/// An error and its causes on one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

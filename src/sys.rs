@@ -6,6 +6,7 @@ pub mod interface;
 pub mod keyring;
 pub mod landlock;
 pub mod mount;
+pub mod mountinfo;
 pub mod securebits;
 pub mod signals;
 pub mod socket;

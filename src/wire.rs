@@ -6,7 +6,6 @@
 #![forbid(unsafe_code)]
 
 pub mod codec;
-pub mod journal;
 pub mod message;
 
 pub use codec::{CodecError, receive, send};

@@ -3,7 +3,8 @@
 # or what was seen. The supervisor holds the same list (src/supervisor/probe.rs): one left out here has
 # failed. It is ours, and confined like any other, with limits small enough to be reached at little cost:
 # what must hold comes in WANT, a line that the supervisor writes above this one. What the kernel
-# counts (memory, processes, CPU time) the supervisor takes from the kernel, not from here.
+# counts (memory, processes, CPU time) the supervisor takes from the kernel, not from here. With QUIET it
+# does not run into the limits of which the kernel's log would tell.
 import _socket
 import ctypes
 import errno
@@ -262,6 +263,8 @@ for kind, checks in (("wall", WALLS), ("limit", LIMITS)):
         except Exception as error:
             seen = f"cannot tell: {type(error).__name__}: {error}"
         print(f"{kind}.{check.__name__}", " ".join(str(seen).split())[:200] if seen else "held")
-pids()
+if not QUIET:
+    pids()
 print("end", checked, flush=True)
-memory()
+if not QUIET:
+    memory()

@@ -23,7 +23,6 @@ mod limits;
 mod place;
 
 pub use layout::Layout;
-pub(crate) use layout::mount_point;
 pub use place::Place;
 
 /// What can go wrong; each refuses the run or the start.

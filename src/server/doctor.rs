@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::causes;
 use crate::settings;
 use crate::wire::Unable;
 
@@ -51,14 +52,16 @@ pub(super) fn run(arguments: &DoctorArguments) -> Result<ExitCode, Failure> {
             let welcome = Box::new(connected.welcome.clone());
             let (probe, reached) =
                 assemble::with_runtime(connected, Duration::ZERO, |assembled| async move {
-                    let probe = health::ask(&assembled.runner.supervisor).await;
+                    let probe = health::ask(&assembled.runner.supervisor, false).await;
                     (probe, reached::limits(&assembled).await)
                 })?;
-            // A supervisor that runs as a service has other rights than who asks it.
-            facts.rootless = welcome.rootless;
+            facts.be_of_supervisor(welcome.rootless);
             Outcome::Started { welcome, probe, reached }
         }
-        Err(HostError::Connect(ConnectError::Unable(unable))) => Outcome::Refused(*unable),
+        Err(HostError::Connect(ConnectError::Unable(unable))) => {
+            facts.be_of_supervisor(unable.rootless);
+            Outcome::Refused(*unable)
+        }
         Err(error) => Outcome::Refused(before_the_supervisor(error)),
     };
     show(arguments, &facts, &outcome)
@@ -71,7 +74,8 @@ pub(super) fn look_before() {
 
 /// The one thing that mends a start that the supervisor refused under these settings.
 pub(super) fn next(unable: &Unable, settings: &settings::Settings) -> Option<String> {
-    let facts = Facts::look(Before::look(), settings, None);
+    let mut facts = Facts::look(Before::look(), settings, None);
+    facts.be_of_supervisor(unable.rootless);
     let findings = findings::of(&facts, &Outcome::Refused(unable.clone()));
     findings.into_iter().find(|finding| finding.status == Status::Failed)?.fix
 }
@@ -115,7 +119,8 @@ fn before_the_supervisor(error: HostError) -> Unable {
         }
         HostError::Connect(_) => "step.nursery",
     };
-    let problem = super::with_causes(&error);
+    let problem = causes::with_causes(&error);
     let next = super::next(&Failure::Host(error));
-    Unable { check: check.to_owned(), problem, next, step: None, probe: None }
+    let rootless = !Before::look().is_root();
+    Unable { check: check.to_owned(), problem, next, step: None, probe: None, rootless }
 }

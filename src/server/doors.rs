@@ -11,9 +11,9 @@ use std::time::Duration;
 use nix::sys::resource::{Resource, getrlimit};
 use tokio_util::sync::CancellationToken;
 
+use crate::journal;
 use crate::notify::Notify;
 use crate::settings::{DEFAULT_DRAIN, DEFAULT_LISTEN, Settings};
-use crate::wire::journal;
 
 use super::Failure;
 use super::arguments::{HostArguments, ServeArguments};

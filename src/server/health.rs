@@ -39,15 +39,15 @@ impl Health {
         {
             return probe.clone();
         }
-        let probe = ask(&self.supervisor).await;
+        let probe = ask(&self.supervisor, true).await;
         *last = Some((Instant::now(), probe.clone()));
         probe
     }
 }
 
-/// One probe, now.
-pub(super) async fn ask(supervisor: &SupervisorClient) -> ProbeReport {
-    match tokio::time::timeout(PATIENCE, supervisor.probe()).await {
+/// One probe, now. What asks again and again asks for quiet ones.
+pub(super) async fn ask(supervisor: &SupervisorClient, quiet: bool) -> ProbeReport {
+    match tokio::time::timeout(PATIENCE, supervisor.probe(quiet)).await {
         Ok(Ok(report)) => report,
         Ok(Err(Gone)) => ProbeReport::unfinished("the supervisor is gone".to_owned()),
         Err(_) => ProbeReport::unfinished(format!("no answer within {} s", PATIENCE.as_secs())),

@@ -104,7 +104,7 @@ fn told(error: &PolicyError, files: &BTreeMap<String, String>) -> String {
             format!("{}{found}: ", floor.file)
         }
     };
-    format!("{place}{}", super::with_causes(error))
+    format!("{place}{}", crate::causes::with_causes(error))
 }
 
 /// ` line N`: the first one after the group's name that names this.

@@ -17,10 +17,10 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use nix::unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid};
 
+use crate::journal;
 use crate::settings::Settings;
 use crate::sys;
 use crate::trusted::{self, TrustError};
-use crate::wire::journal;
 
 use super::weaken;
 

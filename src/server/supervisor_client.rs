@@ -154,11 +154,12 @@ impl SupervisorClient {
         self.send(ToSupervisor::Cancel { run_id: run_id.to_owned(), why });
     }
 
-    /// Has the supervisor confine a run that tries walls and limits.
-    pub(super) async fn probe(&self) -> Result<ProbeReport, Gone> {
+    /// Has the supervisor confine a run that tries walls and limits; a `quiet` one leaves no line in the
+    /// kernel's log.
+    pub(super) async fn probe(&self, quiet: bool) -> Result<ProbeReport, Gone> {
         let (sender, answer) = oneshot::channel();
         self.with_expected(|expected| expected.probes.push_back(sender));
-        self.send(ToSupervisor::Probe);
+        self.send(ToSupervisor::Probe { quiet });
         self.unless_gone(answer).await
     }
 

@@ -2,8 +2,9 @@
 //! of its own, a compromised server can neither forge nor suppress what ran. docs/audit.md says what
 //! each field means and is worth.
 //!
-//! In the journal a record that cannot be written waits, and until it is written no further run
-//! starts: what ran is in the log, or nothing runs. On stderr, which the server holds as well and
+//! In the journal a run is written down before it is made, and once more when it has ended. The first
+//! record is taken or there is no run; the second waits where it cannot be written, and until it is no
+//! further run starts: what ran is in the log, or nothing runs. On stderr, which the server holds as well and
 //! which many a client does not read, it is lost, and counted in the next one that is written.
 #![forbid(unsafe_code)]
 
@@ -12,6 +13,7 @@ mod sink;
 mod tests;
 
 use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
@@ -20,7 +22,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::policy::hex;
 use crate::wire::{Ended, FailedStep, LimitsInForce, Refusal, RunRequest};
-use sink::Sink;
+use sink::{PATIENCE, Sink};
 
 /// How soon a record that could not be written is tried again, and how often at the end.
 const RETRY: Duration = Duration::from_millis(20);
@@ -38,28 +40,27 @@ pub struct Audit {
     sink: Sink,
     instance: u32,
     policy_digest: String,
-    /// By run id, until they end.
-    begun: HashMap<String, Record>,
+    /// By number of the request, until they end.
+    begun: HashMap<u64, Record>,
     /// Not taken by the journal yet, as entry and as line: one for each run under way, at most, since
     /// no others start.
     waiting: VecDeque<(Vec<u8>, Vec<u8>)>,
+    /// When [`Audit::attend`] is to try them again, while there are some.
+    pub again: Option<Instant>,
     refusals: (Instant, u32),
     unrecorded: u64,
 }
 
 /// Names and values, no depth. What is absent has no name.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Record(Map<String, Value>);
 
 impl Audit {
     /// Begins with a record of its own, so that one that cannot be written is known before any run.
     #[must_use]
     pub fn open(wanted: bool, instance: u32, policy_digest: &str) -> Self {
-        Self::into_sink(
-            if wanted { Sink::of_this_process() } else { Sink::Off },
-            instance,
-            policy_digest,
-        )
+        let sink = if wanted { Sink::of_this_process() } else { Sink::Off };
+        Self::into_sink(sink, instance, policy_digest)
     }
 
     fn into_sink(sink: Sink, instance: u32, policy_digest: &str) -> Self {
@@ -69,6 +70,7 @@ impl Audit {
             policy_digest: policy_digest.to_owned(),
             begun: HashMap::new(),
             waiting: VecDeque::new(),
+            again: None,
             refusals: (Instant::now(), 0),
             unrecorded: 0,
         };
@@ -79,26 +81,22 @@ impl Audit {
     /// Whether a run may start: not while the journal owes us a record.
     pub fn admit(&mut self) -> Result<(), Refusal> {
         self.attend();
-        if self.waiting.is_empty() {
-            return Ok(());
-        }
-        let message = "the journal takes no audit record, and without one no run starts; see \
-            `systemctl status systemd-journald`";
-        Err(Refusal::SandboxFailed { message: message.to_owned() })
+        if self.waiting.is_empty() { Ok(()) } else { Err(not_taken()) }
     }
 
-    /// A run was asked for, and is being made.
-    pub fn begun(
-        &mut self,
-        request: &RunRequest,
-        run_id: &str,
-        host_uid: u32,
-        limits: &LimitsInForce,
-    ) {
+    /// A run was asked for, and is about to be made. Where what ran is evidence that is written first:
+    /// code that got out of its sandbox could end this process before there is another record.
+    pub fn begin(&mut self, request: &RunRequest, id: &str, host_uid: u32) -> Result<(), Refusal> {
         let mut record = Record::of(request);
+        record.add("run_id", &id);
         record.add("host_uid", &host_uid);
-        record.add("limits", limits);
-        self.begun.insert(run_id.to_owned(), record);
+        if self.sink.keeps() {
+            let begun = self.complete("begun", record.clone());
+            self.sink.send(&self.sink.encode(&begun)).map_err(|_| not_taken())?;
+            self.unrecorded = 0;
+        }
+        self.begun.insert(request.request, record);
+        Ok(())
     }
 
     /// A run was asked for, and will not be. One that finds no place is asked for again.
@@ -112,25 +110,28 @@ impl Audit {
         if self.refusals.0.elapsed() > Duration::from_secs(1) {
             self.refusals = (Instant::now(), 0);
         }
-        self.refusals.1 += 1;
-        if self.refusals.1 > MOST_REFUSALS || !self.waiting.is_empty() {
+        // One that has begun gets its end.
+        let begun = self.begun.remove(&request.request);
+        self.refusals.1 += u32::from(begun.is_none());
+        let is_too_much = self.refusals.1 > MOST_REFUSALS || !self.waiting.is_empty();
+        if begun.is_none() && is_too_much {
             self.unrecorded += 1;
             return;
         }
-        let mut record = Record::of(request);
+        let mut record = begun.unwrap_or_else(|| Record::of(request));
         record.add("verdict", &verdict);
         record.add("reason", &message);
         self.write("refused", record);
     }
 
     /// A run is over. Of one that was never let go, nothing ran.
-    pub fn ended(&mut self, ended: &Ended, was_let_go: bool) {
+    pub fn ended(&mut self, ended: &Ended, limits: &LimitsInForce, was_let_go: bool) {
         if let Some(FailedStep { step, errno }) = &ended.failed_step {
-            let error = std::io::Error::from_raw_os_error(*errno);
+            let error = io::Error::from_raw_os_error(*errno);
             super::log(format_args!("run {}: {step}: {error}", ended.run_id));
         }
-        let Some(mut record) = self.begun.remove(&ended.run_id) else { return };
-        record.add("run_id", &ended.run_id);
+        let Some(mut record) = self.begun.remove(&ended.request) else { return };
+        record.add("limits", limits);
         record.add("verdict", &ended.verdict);
         record.add("exit_code", &ended.exit_code);
         record.add("signal", &ended.signal);
@@ -140,66 +141,64 @@ impl Audit {
         self.write(if was_let_go { "run" } else { "refused" }, record);
     }
 
-    /// Tries again what could not be written.
+    /// Tries again what could not be written, when it is time to; never for much longer than the patience
+    /// with one record.
     pub fn attend(&mut self) {
+        let now = Instant::now();
+        if self.again.is_some_and(|again| now < again) {
+            return;
+        }
         while self.waiting.front().is_some_and(|(entry, _)| self.sink.send(entry).is_ok()) {
             self.waiting.pop_front();
+            if now.elapsed() > PATIENCE {
+                break;
+            }
         }
+        self.again = (!self.waiting.is_empty()).then(|| Instant::now() + RETRY);
     }
 
-    /// When [`Audit::attend`] is due.
-    #[must_use]
-    pub fn next(&self) -> Option<Instant> {
-        (!self.waiting.is_empty()).then(|| Instant::now() + RETRY)
-    }
-
-    /// The last record. Where it is missing this process was killed, and runs then under way have none.
+    /// The last record. Where it is missing this process was killed.
+    ///
+    /// Whoever floods the journal's socket, as a compromised server can, may keep entries out for as long
+    /// as it lives. Our stderr is a connection to the journal that nobody else writes to.
     pub fn close(&mut self) {
         self.write("closed", Record::default());
-        for _ in 0..LAST_TRIES {
-            self.attend();
-            if self.waiting.is_empty() {
-                return;
-            }
-            std::thread::sleep(RETRY);
+        if self.has_sent_all(|audit, (entry, _)| audit.sink.send(entry)) {
+            return;
         }
-        self.fall_back();
-    }
-
-    /// Whoever floods the journal's socket, as a compromised server can, keeps entries out for as long
-    /// as it lives. Our stderr is a connection to the journal that nobody else writes to.
-    fn fall_back(&mut self) {
         super::log(format_args!(
             "ALARM: the journal took no entry of {} audit records; they follow as text",
             self.waiting.len()
         ));
         let stderr = Sink::of_stderr();
+        if !self.has_sent_all(|_, (_, line)| stderr.send(line)) {
+            let lost = self.waiting.len();
+            super::log(format_args!("ALARM: {lost} audit records are lost: the journal took none"));
+        }
+    }
+
+    fn has_sent_all(
+        &mut self,
+        send: impl Fn(&Self, &(Vec<u8>, Vec<u8>)) -> io::Result<()>,
+    ) -> bool {
         for _ in 0..LAST_TRIES {
-            while let Some((_, line)) = self.waiting.front()
-                && stderr.send(line).is_ok()
-            {
+            while self.waiting.front().is_some_and(|record| send(self, record).is_ok()) {
                 self.waiting.pop_front();
             }
             if self.waiting.is_empty() {
-                return;
+                return true;
             }
             std::thread::sleep(RETRY);
         }
-        let lost = self.waiting.len();
-        super::log(format_args!("ALARM: {lost} audit records are lost: the journal took none"));
+        false
     }
 
-    fn write(&mut self, event: &str, mut record: Record) {
-        record.add("audit", &event);
-        record.add("recorded_at_ms", &now_ms());
-        record.add("version", &env!("CARGO_PKG_VERSION"));
-        record.add("instance", &self.instance);
-        record.add("policy_digest", &self.policy_digest);
-        record.add("unrecorded", &self.unrecorded);
-        let encoded = self.sink.encode(&record.0);
+    fn write(&mut self, event: &str, record: Record) {
+        let record = self.complete(event, record);
+        let encoded = self.sink.encode(&record);
         if self.sink.keeps() {
             self.unrecorded = 0;
-            self.waiting.push_back((encoded, sink::line(record.0)));
+            self.waiting.push_back((encoded, sink::line(record)));
             self.attend();
         } else if self.sink.send(&encoded).is_ok() {
             self.unrecorded = 0;
@@ -207,6 +206,23 @@ impl Audit {
             self.unrecorded += 1;
         }
     }
+
+    /// With what every record has.
+    fn complete(&self, event: &str, mut record: Record) -> Map<String, Value> {
+        record.add("audit", &event);
+        record.add("recorded_at_ms", &now_ms());
+        record.add("version", &env!("CARGO_PKG_VERSION"));
+        record.add("instance", &self.instance);
+        record.add("policy_digest", &self.policy_digest);
+        record.add("unrecorded", &self.unrecorded);
+        record.0
+    }
+}
+
+fn not_taken() -> Refusal {
+    let message = "the journal takes no audit record, and without one no run starts; see \
+        `systemctl status systemd-journald`";
+    Refusal::SandboxFailed { message: message.to_owned() }
 }
 
 impl Record {

@@ -2,6 +2,8 @@
 //! server, whose every message is checked; a wrong one ends the connection and with it all runs.
 #![forbid(unsafe_code)]
 
+mod greeting;
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
@@ -21,17 +23,16 @@ use super::instance::Instance;
 use super::integrity::Integrity;
 use super::locks;
 use super::outbox::Outbox;
-use super::probe::{self, Probe};
+use super::probe::Probe;
 use super::runs::{Asker, Outcome, Run};
 use super::startup::Ready;
 use super::verdict::Cause;
+use crate::causes::with_causes;
 use crate::notify::Notify;
 use crate::sandbox::report::StepFailure;
 use crate::sandbox::weaken;
 use crate::sys::{descriptors, wait};
-use crate::wire::{
-    self, CodecError, ProbeReport, Refusal, RunRequest, ToServer, ToSupervisor, Unable, Welcome,
-};
+use crate::wire::{self, CodecError, Refusal, RunRequest, ToServer, ToSupervisor, Welcome};
 
 /// How often a cgroup that is not empty yet is looked at again.
 const CLEARING: Duration = Duration::from_millis(5);
@@ -56,8 +57,7 @@ pub enum ServeError {
 
 impl From<CodecError> for ServeError {
     fn from(error: CodecError) -> Self {
-        let cause = std::error::Error::source(&error).map(ToString::to_string);
-        Self::Protocol(cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}")))
+        Self::Protocol(with_causes(&error))
     }
 }
 
@@ -165,7 +165,7 @@ impl Serving {
             self.clear_away(&[]);
             // Only when its place is free again, so that whoever is greeted finds all of them.
             if !self.runs.iter().any(|run| run.asker == Asker::Probe)
-                && let Some(outcome) = self.probe.take_outcome()
+                && let Some(outcome) = self.probe.outcome.take()
             {
                 self.answer_probe(&outcome);
             }
@@ -231,7 +231,7 @@ impl Serving {
             .chain(self.integrity.deadline())
             .chain(self.locks.next())
             .chain(self.notify.next_sign_of_life())
-            .chain(self.audit.next())
+            .chain(self.audit.again)
             .min()
         else {
             return PollTimeout::NONE;
@@ -277,30 +277,11 @@ impl Serving {
                 }
                 Ok(())
             }
-            ToSupervisor::Probe => {
-                self.start_probe(false);
+            ToSupervisor::Probe { quiet } => {
+                self.start_probe(false, quiet);
                 Ok(())
             }
         }
-    }
-
-    /// Both halves must be of one build and one policy; then a real run shows that all of it works.
-    fn greet(&mut self, version: &str, policy_digest: &str) -> Result<(), ServeError> {
-        let ours = &self.welcome;
-        let problem = if version != ours.version {
-            format!("this supervisor is version {}, the server is {version}", ours.version)
-        } else if policy_digest != ours.policy_digest {
-            format!(
-                "this supervisor enforces policy {}, the server has read {policy_digest}",
-                ours.policy_digest
-            )
-        } else {
-            self.start_probe(true);
-            return Ok(());
-        };
-        self.refuse("start.one_package", problem.clone(), None);
-        self.outbox.flush(self.server.as_fd())?;
-        Err(ServeError::Protocol(problem))
     }
 
     fn on_run(&mut self, request: &RunRequest) -> Result<(), ServeError> {
@@ -309,20 +290,22 @@ impl Serving {
         if self.runs.iter().any(|run| run.asker == asker && !run.is_dying()) {
             return Err(ServeError::Protocol(format!("request number {number} is in use")));
         }
-        let refusal = match admission::admit(request, self.host.policy()) {
-            Err(refusal) => Some(refusal),
-            Ok(admitted) => self.start(asker, &admitted).err(),
-        };
-        if let Some(refusal) = refusal {
+        let started = admission::admit(request, self.host.policy())
+            .and_then(|admitted| self.start(asker, &admitted, Some(request)));
+        if let Err(refusal) = started {
             self.audit.refused(request, &refusal);
             self.outbox.push(ToServer::Refused { request: number, refusal }, vec![]);
-        } else if let Some(run) = self.runs.last() {
-            self.audit.begun(request, &run.id, run.host_id(), &run.limits);
         }
         Ok(())
     }
 
-    fn start(&mut self, asker: Asker, admitted: &Admitted<'_>) -> Result<(), Refusal> {
+    /// With `recorded`, what is asked for is written down before anything is made.
+    fn start(
+        &mut self,
+        asker: Asker,
+        admitted: &Admitted<'_>,
+        recorded: Option<&RunRequest>,
+    ) -> Result<(), Refusal> {
         let failed = |message| Refusal::SandboxFailed { message };
         if self.integrity.is_damaged() {
             return Err(failed(DAMAGED.to_owned()));
@@ -330,57 +313,13 @@ impl Serving {
         self.audit.admit()?;
         let id = self.new_run_id().map_err(|error| failed(error.to_string()))?;
         let host_id = self.ids.take().ok_or(Refusal::Busy)?;
-        match Run::ask(&self.host, id, asker, admitted.code, admitted.wall, host_id) {
-            Ok(run) => {
-                self.runs.push(run);
-                Ok(())
-            }
-            Err(failure) => {
-                self.ids.give_back(host_id);
-                Err(failed(failure.to_string()))
-            }
-        }
-    }
-
-    fn start_probe(&mut self, greeting: bool) {
-        self.probe.wanted(greeting);
-        if self.probe.is_under_way() {
-            return;
-        }
-        // Runs that fill every place are a better proof than a probe.
-        let code = self.host.probe().code.clone();
-        let report = match self.start(Asker::Probe, &Admitted { code: &code, wall: probe::WALL }) {
-            Ok(()) => return self.probe.begin(),
-            Err(Refusal::Busy) if !self.runs.is_empty() => ProbeReport::default(),
-            Err(Refusal::Rejected { message } | Refusal::SandboxFailed { message }) => {
-                ProbeReport::unfinished(message)
-            }
-            Err(Refusal::Busy | Refusal::Killed) => {
-                ProbeReport::unfinished("no place is free".into())
-            }
-        };
-        self.answer_probe(&report);
-    }
-
-    fn answer_probe(&mut self, report: &ProbeReport) {
-        let (greeting, asked) = self.probe.finish();
-        let problem = report.problem.as_ref().filter(|_| weaken::stands("start_gate"));
-        if let (true, Some(problem)) = (greeting, problem) {
-            let problem = format!("a first confined run failed: {problem}");
-            self.refuse("run.probe", problem, Some(report));
-        } else if greeting {
-            self.outbox.push(ToServer::Welcome(Box::new(self.welcome.clone())), vec![]);
-        }
-        for _ in 0..asked {
-            self.outbox.push(ToServer::Probed(Box::new(report.clone())), vec![]);
-        }
-    }
-
-    fn refuse(&mut self, check: &str, problem: String, probe: Option<&ProbeReport>) {
-        let step = probe.and_then(|report| report.failed_step.clone());
-        let (check, probe) = (check.to_owned(), probe.cloned());
-        let unable = Unable { check, problem, next: None, step, probe };
-        self.outbox.push(ToServer::Unable(Box::new(unable)), vec![]);
+        let asked = recorded
+            .map_or(Ok(()), |request| self.audit.begin(request, &id, host_id))
+            .and_then(|()| {
+                Run::ask(&self.host, id, asker, admitted.code, admitted.wall, host_id)
+                    .map_err(|failure| failed(failure.to_string()))
+            });
+        asked.map(|run| self.runs.push(run)).inspect_err(|_| self.ids.give_back(host_id))
     }
 
     /// Lets one run take an event, and passes on what came of it.
@@ -394,16 +333,16 @@ impl Serving {
                 self.outbox.push(ToServer::Started(started), pipes);
             }
             (Outcome::Ended(ended), Asker::Server(_)) => {
-                self.audit.ended(&ended, true);
+                self.audit.ended(&ended, &run.limits, true);
                 self.outbox.push(ToServer::Ended(ended), vec![]);
             }
             (Outcome::NeverStarted(ended), Asker::Server(request)) => {
-                self.audit.ended(&ended, false);
+                self.audit.ended(&ended, &run.limits, false);
                 let failed = |message| Refusal::SandboxFailed { message };
                 let refusal = ended.failed_step.map_or(Refusal::Killed, |it| failed(it.step));
                 self.outbox.push(ToServer::Refused { request, refusal }, vec![]);
             }
-            (Outcome::Started(_, pipes), Asker::Probe) => self.probe.listen(pipes),
+            (Outcome::Started(_, pipes), Asker::Probe) => self.probe.pipes = pipes,
             (Outcome::Ended(ended) | Outcome::NeverStarted(ended), Asker::Probe) => {
                 self.probe.judge(&ended, run);
             }

@@ -23,6 +23,7 @@ use super::instance::Instance;
 use super::integrity;
 use super::nursery::Setup;
 use super::plans::{self, Facts};
+use crate::causes::with_causes;
 use crate::policy::Policy;
 use crate::sandbox::cgroup::{CgroupError, Cgroups, Place};
 use crate::sandbox::weaken;
@@ -73,7 +74,7 @@ pub fn ready(arguments: Vec<OsString>) -> Result<Ready, StartupError> {
     let soft = settings.allow_soft_limits.unwrap_or(false);
     let (cgroups, no_cgroups) = match cgroups(&instance, rootless) {
         Ok(cgroups) => (Some(cgroups), None),
-        Err(error) if soft && error.means_there_are_none() => (None, Some(super::chain(&error))),
+        Err(error) if soft && error.means_there_are_none() => (None, Some(with_causes(&error))),
         Err(error) => return Err(StartupError::Cgroup(error)),
     };
     weaken::done("make cgroups");

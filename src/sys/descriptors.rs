@@ -57,18 +57,18 @@ pub fn set_nonblocking(descriptor: &OwnedFd) -> io::Result<()> {
 
 /// Closes every descriptor from `first` on. Owned values that refer to one must not be used again.
 pub fn close_from(first: RawFd) -> io::Result<()> {
-    let first = first.cast_unsigned();
-    // SAFETY: numbers only. The callers are about to exec or keep nothing above `first`.
-    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    close_range(first, 0)
 }
 
 /// Makes every descriptor from `first` on close when the next program is executed.
 pub fn close_on_exec_from(first: RawFd) -> io::Result<()> {
+    close_range(first, libc::CLOSE_RANGE_CLOEXEC)
+}
+
+fn close_range(first: RawFd, flags: libc::c_uint) -> io::Result<()> {
     let first = first.cast_unsigned();
-    // SAFETY: numbers only.
-    let result =
-        unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    // SAFETY: numbers only. The callers are about to exec or keep nothing above `first`.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

@@ -25,7 +25,11 @@ pub enum ToSupervisor {
         why: CancelReason,
     },
     /// Confine a run that tries walls and limits, and say what held.
-    Probe,
+    Probe {
+        /// Without running into the limits of memory and processes: the kernel's log tells of each
+        /// time. One that is under way answers as it was asked for.
+        quiet: bool,
+    },
 }
 
 /// One admitted call.
@@ -93,6 +97,9 @@ pub struct Unable {
     pub step: Option<FailedStep>,
     /// Set when the first confined run was not confined as it should be.
     pub probe: Option<ProbeReport>,
+    /// True when the supervisor has no privilege on the host: what mends a start depends on that, and
+    /// a server that has joined a service has other rights than its supervisor.
+    pub rootless: bool,
 }
 
 /// What the supervisor's own confined run came to. It tried walls and limits.

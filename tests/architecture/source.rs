@@ -212,9 +212,20 @@ pub(crate) fn lines_of_code(source: &str) -> usize {
             Token::PathSeparator => false,
         })
     };
-    // Inline tests stand last in a file (house rules), so code ends where they begin.
-    let end = tokens.windows(signature.len()).position(is_test_mark).unwrap_or(tokens.len());
-    let mut lines: Vec<usize> = tokens[..end].iter().map(|(line, _)| *line).collect();
+    let mut lines = Vec::new();
+    let mut rest = tokens.as_slice();
+    while let [(line, _), after @ ..] = rest {
+        if rest.len() > signature.len() && is_test_mark(&rest[..signature.len()]) {
+            // `mod tests;` names another file, wherever it stands. Inline tests stand last (house rules).
+            match rest.get(signature.len() + 2) {
+                Some((_, Token::Sign(';'))) => rest = &rest[signature.len() + 3..],
+                _ => break,
+            }
+            continue;
+        }
+        lines.push(*line);
+        rest = after;
+    }
     lines.dedup();
     lines.len()
 }

@@ -1,7 +1,9 @@
 //! Records in the journal: as fields, and no run without one.
 #![forbid(unsafe_code)]
 
+use std::os::unix::net::UnixDatagram;
 use std::process::Child;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -51,6 +53,65 @@ fn a_record_is_one_entry_with_its_fields() {
 }
 
 #[test]
+fn what_ran_is_known_even_when_the_supervisor_did_not_live_to_see_the_end() {
+    let Some(journal) = Journal::new("killed") else { return };
+    let mut fake = audited(&journal);
+    fake.greet();
+    let (started, _pipes, _) = fake.long_run();
+    kill(Pid::from_raw(fake.pid()), Signal::SIGKILL).expect("a signal");
+    let record = journal.record("begun");
+    assert_eq!(record["PRIMCS_RUN_ID"], started.run_id);
+    for name in ["PRINCIPAL", "CODE_SHA256", "CODE_BYTES", "HOST_UID", "ASKED_AT_MS"] {
+        assert!(record.contains_key(&format!("PRIMCS_{name}")), "{name}: {record:?}");
+    }
+}
+
+/// Of a flood that the journal is still reading: its socket is full at nearly any moment.
+#[test]
+fn a_flood_that_the_journal_keeps_up_with_stops_no_run() {
+    let Some(journal) = Journal::new("burst") else { return };
+    let mut fake = audited(&journal);
+    fake.greet();
+    let over = AtomicBool::new(false);
+    let (path, mut refused, mut ended) = (journal.path(), 0, 0);
+    let flood = UnixDatagram::unbound().expect("a socket");
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                flood.send_to(b"MESSAGE=flood\n", &path).expect("it listens");
+            }
+            flood.send_to(b"MESSAGE=the last\n", &path).expect("it listens");
+        });
+        let reader = threads.spawn(|| {
+            let mut ran = 0;
+            loop {
+                let entry = journal.next();
+                if entry.get("MESSAGE").is_some_and(|message| message == "the last") {
+                    return ran;
+                }
+                ran += u32::from(entry.get("PRIMCS_AUDIT").is_some_and(|kind| kind == "run"));
+                // As long as journald takes for an entry.
+                std::thread::sleep(Duration::from_micros(100));
+            }
+        });
+        // No assertion before the threads have ended.
+        while refused == 0 && ended < 20 {
+            let request = fake.request("pass");
+            fake.send(&request);
+            match fake.receive() {
+                Some((ToServer::Started(_), _)) => {
+                    ended += u32::from(matches!(fake.receive(), Some((ToServer::Ended(_), _))));
+                }
+                _ => refused += 1,
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+        assert_eq!(reader.join().expect("the reader"), ended);
+    });
+    assert_eq!((refused, ended), (0, 20));
+}
+
+#[test]
 fn without_a_journal_no_run_starts_and_no_record_is_lost() {
     let Some(mut journal) = Journal::new("gone") else { return };
     let mut fake = audited(&journal);
@@ -80,10 +141,12 @@ fn without_a_journal_no_run_starts_and_no_record_is_lost() {
         (&started.run_id, "cancelled")
     );
     assert_eq!(fake.verdict("print(1)"), Verdict::Ok);
+    // Those refused meanwhile are told of by the next record, which is made before its run is.
+    assert_eq!(journal.record("begun")["PRIMCS_UNRECORDED"], "3");
     let record = journal.record("run");
     assert_eq!(
         (record["PRIMCS_VERDICT"].as_str(), record["PRIMCS_UNRECORDED"].as_str()),
-        ("ok", "3")
+        ("ok", "0")
     );
 }
 

@@ -43,9 +43,14 @@ impl Journal {
         Some(journal)
     }
 
+    /// Where it listens.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.join("socket")
+    }
+
     /// Takes entries, from now on.
     pub(crate) fn listen(&mut self) {
-        let path = self.folder.join("socket");
+        let path = self.path();
         let socket = UnixDatagram::bind(&path).expect("a socket");
         fs::set_permissions(&path, Permissions::from_mode(0o666)).expect("a mode");
         socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a time-out");
@@ -55,7 +60,7 @@ impl Journal {
     /// As when journald is gone and its socket with it.
     pub(crate) fn go(&mut self) {
         self.socket = None;
-        fs::remove_file(self.folder.join("socket")).expect("the socket");
+        fs::remove_file(self.path()).expect("the socket");
     }
 
     /// A command that starts `program` so that its stderr, and it knows, is the journal's.

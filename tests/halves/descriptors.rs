@@ -71,7 +71,7 @@ fn a_pipe_and_a_socket_are_refused() {
 #[test]
 fn descriptors_beside_other_messages_are_refused() {
     let file = File::open("/dev/null").expect("/dev/null");
-    refused(&ToSupervisor::Probe, &[file.as_fd()]);
+    refused(&ToSupervisor::Probe { quiet: false }, &[file.as_fd()]);
     let mut fake = FakeServer::start(&[]);
     fake.send_raw(&serde_json::to_vec(&hello()).expect("JSON"), &[file.as_fd()]);
     fake.assert_ends();

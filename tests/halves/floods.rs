@@ -9,7 +9,9 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use primcs::wire::{CancelReason, Refusal, ToServer, ToSupervisor, Verdict};
 
 use super::fake_server::FakeServer;
+use super::support::aloud::not_tried;
 use super::support::processes::{assert_gone, descendants};
+use super::support::programs::limits_are_hard;
 
 #[test]
 fn a_flood_of_runs_is_refused_busy() {
@@ -146,6 +148,24 @@ fn resident(pid: i32) -> u64 {
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
+/// By the kernel's own counts.
+#[test]
+fn a_quiet_probe_runs_into_no_limit_of_which_the_kernels_log_would_tell() {
+    if !limits_are_hard() {
+        return not_tried("there are no cgroups, which count");
+    }
+    let (mut fake, _) = FakeServer::greeted(&[]);
+    for quiet in [true, false, true] {
+        fake.send(&ToSupervisor::Probe { quiet });
+        let Some((ToServer::Probed(report), _)) = fake.receive() else { panic!("no answer") };
+        assert_eq!(report.problem, None);
+        let counted = report.counted.as_ref().expect("a cgroup");
+        let ran_into = (counted.out_of_memory, counted.pids_refused > 0);
+        assert_eq!(ran_into, (!quiet, !quiet), "{counted:?}");
+        assert!(counted.cpu_periods > 0 && report.text.contains("limit.disk held"), "{report:?}");
+    }
+}
+
 #[test]
 fn a_flood_of_probes_and_cancels_is_survived() {
     let (mut fake, _) = FakeServer::greeted(&[]);
@@ -153,7 +173,7 @@ fn a_flood_of_probes_and_cancels_is_survived() {
         fake.send(&ToSupervisor::Cancel { run_id: "none".to_owned(), why: CancelReason::Client });
     }
     for _ in 0..5 {
-        fake.send(&ToSupervisor::Probe);
+        fake.send(&ToSupervisor::Probe { quiet: true });
     }
     for _ in 0..5 {
         match fake.receive() {

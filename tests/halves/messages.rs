@@ -65,7 +65,7 @@ fn a_run_before_hello_is_refused() {
 
 #[test]
 fn a_probe_before_hello_is_refused() {
-    refused_before_hello(&bytes(&ToSupervisor::Probe));
+    refused_before_hello(&bytes(&ToSupervisor::Probe { quiet: false }));
 }
 
 #[test]
@@ -84,8 +84,8 @@ fn malformed_messages_are_refused() {
     let messages: [(&str, Vec<u8>); 10] = [
         ("cut short", b"{\"type\":\"run\",\"request\":1,\"princ".to_vec()),
         ("no JSON", b"run print(1)".to_vec()),
-        ("no UTF-8", b"{\"type\":\"probe\xff\xfe\"}".to_vec()),
-        ("two in one packet", b"{\"type\":\"probe\"}{\"type\":\"probe\"}".to_vec()),
+        ("no UTF-8", b"{\"type\":\"probe\",\"quiet\":true,\"\xff\xfe\":1}".to_vec()),
+        ("two in one packet", b"{\"type\":\"probe\",\"quiet\":true}".repeat(2)),
         ("a list", b"[]".to_vec()),
         ("nothing but depth", vec![b'['; 100_000]),
         ("a zero byte", vec![0]),

@@ -62,8 +62,10 @@ fn a_call_is_in_the_audit_log_under_the_supervisors_unit_and_in_the_servers_log_
         let read = |line: &str| serde_json::from_str::<Value>(line).expect("JSON");
         entries.lines().map(read).collect::<Vec<_>>()
     };
-    assert!(eventually(PATIENCE, || !of(SUPERVISOR).is_empty() && !of(SERVER).is_empty()));
-    let [record] = &of(SUPERVISOR)[..] else { panic!("{:?}", of(SUPERVISOR)) };
+    assert!(eventually(PATIENCE, || of(SUPERVISOR).len() > 1 && !of(SERVER).is_empty()));
+    let [begun, record] = &of(SUPERVISOR)[..] else { panic!("{:?}", of(SUPERVISOR)) };
+    assert_eq!(begun["PRIMCS_AUDIT"], "begun");
+    assert_eq!(begun["PRIMCS_CODE_SHA256"], record["PRIMCS_CODE_SHA256"]);
     let digest = "8e3139644807bb164bd2e81e8fe63563d2f72545e2e963323e5dbd124f580c16";
     for (name, value) in [
         ("_UID", "0"),

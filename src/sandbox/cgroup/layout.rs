@@ -4,6 +4,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::{CgroupError, Controller};
+use crate::sys::mountinfo::{self, Mount, mounts};
 
 /// Where limits come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +54,7 @@ struct Here<'a> {
 /// Finds the directories below which this instance may make its parent.
 pub(super) fn detect(rootless: bool) -> Result<Found, CgroupError> {
     let here = Here {
-        mounts: &read("/proc/self/mountinfo")?,
+        mounts: &read(mountinfo::PATH)?,
         own: &read("/proc/self/cgroup")?,
         us: [nix::unistd::getpid(), nix::unistd::getppid()].map(|pid| pid.to_string()),
         rootless,
@@ -67,10 +68,10 @@ fn read(path: &str) -> Result<String, CgroupError> {
 }
 
 fn choose(here: &Here<'_>, read: &dyn Fn(&Path) -> String) -> Result<Found, CgroupError> {
-    let unified = here.mounts.lines().find_map(|line| mount_point(line, "cgroup2", None));
-    if let Some(mount) = &unified {
+    let unified = mounts(here.mounts).find(|mount| mount.kind == "cgroup2");
+    if let Some(mount) = unified {
         // A controller is in one version only, so the others are here too or nowhere.
-        if lacks(&read(&mount.at.join("cgroup.controllers"))) != CONTROLLERS {
+        if lacks(&read(&Path::new(mount.at).join("cgroup.controllers"))) != CONTROLLERS {
             return choose_v2(here, mount, read);
         }
     }
@@ -78,16 +79,14 @@ fn choose(here: &Here<'_>, read: &dyn Fn(&Path) -> String) -> Result<Found, Cgro
     for (controller, name) in
         [(Controller::Memory, "memory"), (Controller::Cpu, "cpu"), (Controller::Pids, "pids")]
     {
-        let mount = here
-            .mounts
-            .lines()
-            .find_map(|line| mount_point(line, "cgroup", Some(name)))
+        let mount = mounts(here.mounts)
+            .find(|mount| mount.kind == "cgroup" && mount.has(name))
             .ok_or_else(|| CgroupError::Unavailable(format!("no {name} controller is mounted")))?;
-        roots.push((controller, mount.at));
+        roots.push((controller, mount.at.into()));
     }
     let layout = if unified.is_some() { Layout::Hybrid } else { Layout::V1 };
     if let Some(mount) = unified {
-        roots.insert(0, (Controller::Unified, mount.at));
+        roots.insert(0, (Controller::Unified, mount.at.into()));
     }
     Ok(Found { layout, roots, in_the_way: Vec::new() })
 }
@@ -96,7 +95,7 @@ fn choose(here: &Here<'_>, read: &dyn Fn(&Path) -> String) -> Result<Found, Cgro
 /// root, the top of the tree, which systemd keeps free of processes and in which nothing is changed.
 fn choose_v2(
     here: &Here<'_>,
-    mount: &Mount,
+    mount: Mount<'_>,
     read: &dyn Fn(&Path) -> String,
 ) -> Result<Found, CgroupError> {
     let found = |root: PathBuf, in_the_way| Found {
@@ -122,23 +121,23 @@ fn choose_v2(
     if here.rootless {
         return Err(CgroupError::Unavailable(why_not_own));
     }
-    let missing = lacks(&read(&mount.at.join("cgroup.subtree_control")));
+    let missing = lacks(&read(&Path::new(mount.at).join("cgroup.subtree_control")));
     if missing.is_empty() {
-        return Ok(found(mount.at.clone(), Vec::new()));
+        return Ok(found(mount.at.into(), Vec::new()));
     }
     Err(CgroupError::Unavailable(format!(
         "{why_not_own}, and {} does not hand on {}",
-        mount.at.display(),
+        mount.at,
         missing.join(", ")
     )))
 }
 
 /// Where the group of this process is in the mounted tree; `/../x` would be outside of it.
-fn own_group(own: &str, mount: &Mount) -> Option<PathBuf> {
+fn own_group(own: &str, mount: Mount<'_>) -> Option<PathBuf> {
     let path = Path::new(own.lines().find_map(|line| line.strip_prefix("0::"))?);
-    let below = path.strip_prefix(&mount.root).ok()?;
+    let below = path.strip_prefix(mount.root).ok()?;
     let inside = below.components().all(|part| matches!(part, Component::Normal(_)));
-    inside.then(|| mount.at.join(below))
+    inside.then(|| Path::new(mount.at).join(below))
 }
 
 /// The controllers that runs need and this list does not name.
@@ -149,29 +148,6 @@ pub(super) fn lacks(controllers: &str) -> Vec<&'static str> {
 
 /// What the limits of a run are made of.
 const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
-
-/// Where a tree, or the part of it below `root`, is mounted.
-pub(crate) struct Mount {
-    /// The group that is mounted.
-    pub(crate) root: PathBuf,
-    /// Where.
-    pub(crate) at: PathBuf,
-}
-
-/// The mount point of a line of mountinfo, when it is of this type and has this controller.
-pub(crate) fn mount_point(line: &str, kind: &str, controller: Option<&str>) -> Option<Mount> {
-    let (mount, file_system) = line.split_once(" - ")?;
-    let mut fields = file_system.split(' ');
-    if fields.next()? != kind {
-        return None;
-    }
-    let options = fields.nth(1)?;
-    if controller.is_some_and(|wanted| !options.split(',').any(|option| option == wanted)) {
-        return None;
-    }
-    let mut fields = mount.split(' ').skip(3);
-    Some(Mount { root: fields.next()?.into(), at: fields.next()?.into() })
-}
 
 #[cfg(test)]
 mod tests;

@@ -60,8 +60,9 @@ it confine runs. One of them, the *probe*, touches the walls listed below from i
 on memory, processes, CPU time, disk, files and descriptors; it has the real policy, and limits so small that \
 each is reached at little cost. What the kernel counts (memory, processes, CPU time) is judged by the kernel's \
 counters; for the walls there is the word of our own program, beside which nothing foreign runs. The same probe \
-decides whether any `primcs serve`, `stdio` or `run` starts at all, and what `/readyz` answers; that asks at \
-most every 10 s and names the checks that `failed`.
+decides whether any `primcs serve`, `stdio` or `run` starts at all. `/readyz` asks for it at most every 10 s, \
+without running into the limits on memory and processes, of which the kernel's log would tell each time: that \
+they are set is read back, and the rest is touched; it names the checks that `failed`.
 
 Three ordinary runs, by doctor alone, go on beyond what the supervisor and the server keep: time \
 (`limit.wall`), output (`limit.output`) and network sockets (`limit.sockets`). Only read back, not reached: the \

@@ -164,6 +164,15 @@ impl Facts {
         }
     }
 
+    /// A supervisor that runs as a service has other rights than who asks it: those of this process,
+    /// which has perhaps none, then say nothing.
+    pub(super) fn be_of_supervisor(&mut self, rootless: bool) {
+        if self.rootless != rootless {
+            self.rootless = rootless;
+            self.lacks.clear();
+        }
+    }
+
     /// Ubuntu: the user namespaces of whoever has no profile come without rights.
     pub(super) fn apparmor_restricts(&self) -> bool {
         let has_none = ["", "unconfined"].contains(&self.apparmor_profile.as_str())

@@ -15,7 +15,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-use crate::wire::journal::{self, Entry};
+use crate::journal::{self, Entry};
 
 /// Characters of one value. A whole entry must go into one datagram: the server may not make the
 /// file in memory that a longer one would take.
@@ -32,7 +32,7 @@ impl Journal {
     /// None where stderr is not the journal's, or nobody listens to entries.
     pub(super) fn of_this_process() -> Option<Self> {
         let stream = std::env::var_os(journal::STREAM);
-        let socket = journal::is_stderr(stream.as_deref()).then(journal::socket)?.ok()?;
+        let socket = journal::is_stderr(stream.as_deref()).then(|| journal::socket(None))?.ok()?;
         socket.connect(journal::SOCKET).ok()?;
         Some(Self { socket, lost: AtomicU64::new(0) })
     }

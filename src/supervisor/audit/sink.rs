@@ -1,5 +1,6 @@
 //! Where audit records go, and in which form: entries of the journal under systemd, else lines of
-//! JSON on stderr. Neither ever blocks, since every clock of every run would stand still meanwhile.
+//! JSON on stderr. The journal is waited for no longer than a burst of entries takes it, and stderr
+//! never: every clock of every run stands still meanwhile.
 #![forbid(unsafe_code)]
 
 use std::fs::OpenOptions;
@@ -7,6 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -14,10 +16,13 @@ use nix::sys::socket::{MsgFlags, send};
 use nix::sys::stat::{SFlag, fstat};
 use serde_json::{Map, Value};
 
-use crate::wire::journal::{self, Entry};
+use crate::journal::{self, Entry};
 
 /// Of every record, for ever; docs/audit.md has it.
 const MESSAGE_ID: &str = "fb65211406c9461e8c5a146a9b5ae388";
+
+/// How long the journal may take to make room for one record.
+pub(super) const PATIENCE: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]
 pub(super) enum Sink {
@@ -30,7 +35,7 @@ pub(super) enum Sink {
 impl Sink {
     pub(super) fn of_this_process() -> Self {
         if journal::is_stderr(std::env::var_os(journal::STREAM).as_deref())
-            && let Ok(socket) = journal::socket()
+            && let Ok(socket) = journal::socket(Some(PATIENCE))
         {
             return Self::Journal(socket);
         }

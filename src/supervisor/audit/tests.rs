@@ -66,8 +66,8 @@ fn documented() -> BTreeSet<String> {
 #[test]
 fn the_fields_of_all_records_are_the_documented_ones() {
     let (mut audit, stream) = audit();
-    audit.begun(&request("local"), "00ff", 7, &limits());
-    audit.ended(&ended(), true);
+    audit.begin(&request("local"), "00ff", 7).unwrap();
+    audit.ended(&ended(), &limits(), true);
     audit.refused(&request("local"), &Refusal::Rejected { message: "no".to_owned() });
     audit.close();
     let records = records(stream, audit);
@@ -80,10 +80,10 @@ fn the_fields_of_all_records_are_the_documented_ones() {
 #[test]
 fn a_run_has_one_record_and_what_was_never_asked_for_has_none() {
     let (mut audit, stream) = audit();
-    audit.ended(&ended(), true);
-    audit.begun(&request("local"), "00ff", 7, &limits());
-    audit.ended(&ended(), false);
-    audit.ended(&ended(), true);
+    audit.ended(&ended(), &limits(), true);
+    audit.begin(&request("local"), "00ff", 7).unwrap();
+    audit.ended(&ended(), &limits(), false);
+    audit.ended(&ended(), &limits(), true);
     let records = records(stream, audit);
     let kinds: Vec<_> = records.iter().map(|record| record["audit"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["opened", "refused"], "one that was never let go was refused");
@@ -102,12 +102,12 @@ fn no_two_names_look_the_same_and_none_breaks_a_line() {
 #[test]
 fn a_line_is_shorter_than_what_a_pipe_takes_in_one_piece() {
     let (mut audit, mut stream) = audit();
-    audit.begun(&request(&"\\".repeat(100_000)), "00ff", u32::MAX, &limits());
+    audit.begin(&request(&"\\".repeat(100_000)), "00ff", u32::MAX).unwrap();
     let mut worst = ended();
     if let Some(failed) = &mut worst.failed_step {
         failed.step = "mount ".repeat(20);
     }
-    audit.ended(&worst, true);
+    audit.ended(&worst, &limits(), true);
     audit.refused(
         &request(&"\\".repeat(100_000)),
         &Refusal::SandboxFailed { message: "m".repeat(500) },
@@ -138,12 +138,12 @@ fn a_stderr_that_takes_nothing_stops_no_run_and_what_it_missed_is_counted() {
     let mut audit = Audit::into_sink(Sink::Stderr(theirs.try_clone().unwrap().into()), 0, "");
     let silent = Ended { failed_step: None, ..ended() };
     while audit.unrecorded == 0 {
-        audit.begun(&request("local"), "00ff", 7, &limits());
-        audit.ended(&silent, true);
+        audit.begin(&request("local"), "00ff", 7).unwrap();
+        audit.ended(&silent, &limits(), true);
     }
     assert!(audit.admit().is_ok());
-    audit.begun(&request("local"), "00ff", 7, &limits());
-    audit.ended(&silent, true);
+    audit.begin(&request("local"), "00ff", 7).unwrap();
+    audit.ended(&silent, &limits(), true);
     assert_eq!(audit.unrecorded, 2);
     let mut taken = vec![0; 1 << 20];
     while (&ours).read(&mut taken).unwrap() == taken.len() {}

@@ -54,7 +54,8 @@ pub(super) fn choose(
             Ok(found) => return Ok((found, passed_over)),
             Err(error) => error,
         };
-        passed_over.push(format!("interpreter passed over: {}", super::super::chain(&refusal)));
+        passed_over
+            .push(format!("interpreter passed over: {}", crate::causes::with_causes(&refusal)));
     }
     Err(BaseError::NoInterpreter)
 }

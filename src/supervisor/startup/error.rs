@@ -99,13 +99,14 @@ pub enum StartupError {
 impl StartupError {
     /// What the server is told instead of a welcome.
     #[must_use]
-    pub fn unable(&self) -> Unable {
+    pub fn unable(&self, rootless: bool) -> Unable {
         Unable {
             check: self.check().to_owned(),
-            problem: crate::supervisor::chain(self),
+            problem: crate::causes::with_causes(self),
             next: self.next(),
             step: self.step(),
             probe: None,
+            rootless,
         }
     }
 

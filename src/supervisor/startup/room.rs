@@ -7,8 +7,8 @@ use std::path::Path;
 
 use super::{StartupError, plans, read_proc};
 use crate::policy::Policy;
-use crate::sandbox::cgroup::mount_point;
 use crate::settings::Settings;
+use crate::sys::mountinfo;
 
 /// Runs at once, at most.
 pub(super) fn max_runs(settings: &Settings, policy: &Policy) -> Result<u32, StartupError> {
@@ -23,7 +23,7 @@ pub(super) fn max_runs(settings: &Settings, policy: &Policy) -> Result<u32, Star
     if most == 0 {
         return Err(StartupError::NoRoom);
     }
-    let (mounts, own) = (read_proc("/proc/self/mountinfo")?, read_proc("/proc/self/cgroup")?);
+    let (mounts, own) = (read_proc(mountinfo::PATH)?, read_proc("/proc/self/cgroup")?);
     let limit = limit_around(&mounts, &own, &|file| std::fs::read_to_string(file).ok());
     match settings.max_runs {
         Some(asked) if asked > most => Err(StartupError::TooManyRuns { asked, most }),
@@ -43,9 +43,11 @@ fn limit_around(mounts: &str, own: &str, read: &dyn Fn(&Path) -> Option<String>)
             }
             _ => return None,
         };
-        let mount = mounts.lines().find_map(|line| mount_point(line, kind, controller))?;
-        let below = Path::new(group).strip_prefix(&mount.root).ok()?;
-        let limit = |group| read(&mount.at.join(group).join(file))?.trim().parse::<u64>().ok();
+        let mount = mountinfo::mounts(mounts)
+            .find(|one| one.kind == kind && controller.is_none_or(|name| one.has(name)))?;
+        let below = Path::new(group).strip_prefix(mount.root).ok()?;
+        let at = Path::new(mount.at);
+        let limit = |group| read(&at.join(group).join(file))?.trim().parse::<u64>().ok();
         below.ancestors().filter_map(limit).min()
     });
     limits.min()

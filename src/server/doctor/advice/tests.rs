@@ -214,3 +214,15 @@ fn the_folder_of_the_policy_in_force_is_named() {
     assert!(!fix("start.policy").contains("--policy") && !fix("start.room").contains("--policy"));
     assert_eq!(for_this_start("start.policy", &Facts::default()), None);
 }
+
+#[test]
+fn a_server_that_joined_a_service_advises_by_the_rights_of_its_supervisor() {
+    let lacks = vec!["CAP_SYS_ADMIN".to_owned()];
+    let mut facts = Facts { rootless: true, lacks, ..Facts::default() };
+    let step = failed("mount template root", libc::EPERM);
+    let before = fix("step.mounts", &step, &facts);
+    assert_eq!(before.as_deref(), Some("run primcs as root"));
+    facts.be_of_supervisor(false);
+    let after = fix("step.mounts", &step, &facts);
+    assert_eq!(after.as_deref(), Some("let root make namespaces and mounts here"));
+}

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::text;
+use crate::sys::mountinfo::{self, Mount};
 
 /// What of cgroups is here.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,25 +15,15 @@ pub(in crate::server::doctor) struct Seen {
 
 /// Reads it from the kernel.
 pub(super) fn look() -> Seen {
-    of(&text("/proc/self/mountinfo"), &text("/proc/self/cgroup"), &text)
+    of(&text(mountinfo::PATH), &text("/proc/self/cgroup"), &text)
 }
 
 /// `read` gives the text of a file, nothing where there is none.
 fn of(mounts: &str, own: &str, read: &dyn Fn(&str) -> String) -> Seen {
     let mut seen = Seen::default();
-    for line in mounts.lines() {
-        let Some((mount, file_system)) = line.split_once(" - ") else { continue };
-        let mut fields = mount.split(' ').skip(3);
-        let (Some(root), Some(at), Some(how)) = (fields.next(), fields.next(), fields.next())
-        else {
-            continue;
-        };
-        let (kind, options) = match file_system.split(' ').collect::<Vec<_>>().as_slice() {
-            [kind, _, options, ..] => (*kind, *options),
-            _ => continue,
-        };
-        let is_writable =
-            how.split(',').any(|one| one == "rw") && options.split(',').any(|one| one == "rw");
+    for mount in mountinfo::mounts(mounts) {
+        let Mount { root, at, kind, of_file_system: options, .. } = mount;
+        let is_writable = mount.options.split(',').any(|one| one == "rw") && mount.has("rw");
         let access = if is_writable { "" } else { ", read-only" };
         let (name, group) = match kind {
             "cgroup2" => ("v2".to_owned(), group(own, str::is_empty)),

@@ -9,7 +9,7 @@ fn refused(check: &str, step: Option<(&str, i32)>) -> Outcome {
     let step = step.map(|(step, errno)| FailedStep { step: step.to_owned(), errno });
     let (check, problem) = (check.to_owned(), "said".to_owned());
     let next = check.starts_with("start.").then(|| "do this".to_owned());
-    Outcome::Refused(Unable { check, problem, next, step, probe: None })
+    Outcome::Refused(Unable { check, problem, next, step, probe: None, rootless: false })
 }
 
 fn found<'a>(findings: &'a [Finding], id: &str) -> &'a Finding {

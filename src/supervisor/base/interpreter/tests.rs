@@ -68,7 +68,7 @@ fn an_old_a_foreign_and_a_silent_interpreter_are_refused_by_name() {
         let path = script(&scratch, "python", body);
         let error = choose(Some(&path), &[], reader()).unwrap_err();
         assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
-        super::super::super::chain(&error)
+        crate::causes::with_causes(&error)
     };
     let old = refusal(&answer(9, "cpython"));
     assert!(old.contains("it is Python 3.9.0, and 3.10 or newer"), "{old}");

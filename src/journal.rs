@@ -1,13 +1,14 @@
 //! The journal's native protocol, as far as we speak it: one entry a datagram. Every value stands
 //! behind its length, so that none, whatever is in it, can end its field or begin another.
 //!
-//! Trusts nothing of what it carries. The socket never blocks: a journal that does not take an entry
-//! is an error for the caller to answer.
+//! Trusts nothing of what it carries. A journal that does not take an entry, at once or within the
+//! caller's patience, is an error for the caller to answer.
 #![forbid(unsafe_code)]
 
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
 
 use nix::sys::stat::fstat;
 
@@ -27,10 +28,11 @@ pub fn is_stderr(stream: Option<&OsStr>) -> bool {
     stream.and_then(OsStr::to_str).zip(found.ok()).is_some_and(|(said, found)| said == found)
 }
 
-/// A socket to send entries from.
-pub fn socket() -> io::Result<UnixDatagram> {
+/// A socket to send entries from, that waits so long for room at most; without patience, never.
+pub fn socket(patience: Option<Duration>) -> io::Result<UnixDatagram> {
     let socket = UnixDatagram::unbound()?;
-    socket.set_nonblocking(true)?;
+    socket.set_nonblocking(patience.is_none())?;
+    socket.set_write_timeout(patience)?;
     Ok(socket)
 }
 
