@@ -55,7 +55,9 @@ fn a_call_is_answered() {
 /// By what journald itself adds to an entry, which no sender chooses.
 #[test]
 fn a_call_is_in_the_audit_log_under_the_supervisors_unit_and_in_the_servers_log_by_the_same_id() {
+    let seen = Counter::of_the_runs("cpu.stat", "usage_usec");
     let ran = run(shared().address, "raise SystemExit(3)").expect("error");
+    seen.has_risen();
     let id = format!("PRIMCS_RUN_ID={}", ran.text("run_id"));
     let of = |unit: &str| {
         let unit = format!("_SYSTEMD_UNIT={unit}");
@@ -118,7 +120,9 @@ print(libc.syscall(135, ctypes.c_ulong(0xffffffff)))
 import os
 os.sched_setscheduler(0, os.SCHED_OTHER | os.SCHED_RESET_ON_FORK, os.sched_param(0))
 ";
+    let ran = Counter::of_the_runs("cpu.stat", "usage_usec");
     let served = run(shared().address, code).expect("ok");
+    ran.has_risen();
     let plain = succeeds("primcs", &["run", "-c", code]);
     assert!(plain.lines().count() > 30, "{plain}");
     assert_eq!(served.stdout(), plain);

@@ -56,7 +56,7 @@ impl Counter {
     fn read(&self) -> u64 {
         let after = self.number().expect("the counter is still there");
         let field = match &self.less {
-            Some(_) => format!("{}, the spawner's left out", self.field),
+            Some(_) => format!("{} without the spawner", self.field),
             None => self.field.clone(),
         };
         write_down(&self.file, &field, json!(self.before), after);
