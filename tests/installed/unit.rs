@@ -136,34 +136,47 @@ pub(crate) fn found_nothing_wrong(doctor: &Output, report: &str) {
     assert!(doctor.status.success(), "{}: {words}\n{errors}", doctor.status);
 }
 
-/// Runs `deed` with this drop-in for a unit.
+/// Runs `deed` with this drop-in for a unit, and has both halves begin anew without it even if that fails.
 pub(crate) fn with_drop_in(unit: &str, text: &str, deed: impl FnOnce()) {
     let file = format!("/run/systemd/system/{unit}.d/test.conf");
-    with_file(Path::new(&file), text, || {
-        succeeds("systemctl", &["daemon-reload"]);
-        deed();
+    begin_anew_after(|| {
+        with_file(Path::new(&file), text, || {
+            succeeds("systemctl", &["daemon-reload"]);
+            deed();
+        });
     });
 }
 
-/// Runs `deed` with a file of root's that nobody else may read. Takes it away again even if that fails,
-/// and has both halves begin without it.
+/// Runs `deed` with a file of root's that nobody else may read, and takes it away again even if that
+/// fails.
 pub(crate) fn with_file(file: &Path, text: &str, deed: impl FnOnce()) {
     struct Away<'a>(&'a Path);
     impl Drop for Away<'_> {
         fn drop(&mut self) {
-            // The tests that follow say it if one of these did nothing.
+            // The tests that follow say it if it stays.
             let _ = fs::remove_file(self.0);
+        }
+    }
+    fs::create_dir_all(file.parent().expect("a folder")).expect("its folder");
+    let _away = Away(file);
+    let mut open = OpenOptions::new();
+    let mut written = open.write(true).create_new(true).mode(0o600).open(file).expect("a file");
+    written.write_all(text.as_bytes()).expect("its text");
+    deed();
+}
+
+/// Runs `deed`, and then starts both halves by what the files say now.
+pub(crate) fn begin_anew_after(deed: impl FnOnce()) {
+    struct Anew;
+    impl Drop for Anew {
+        fn drop(&mut self) {
+            // The tests that follow say it if one of these did nothing.
             output("systemctl", &["daemon-reload"]);
             output("systemctl", &["stop", SERVER, SUPERVISOR]);
             output("systemctl", &["reset-failed", SERVER, SUPERVISOR, SOCKET]);
             output("systemctl", &["start", SOCKET, SUPERVISOR, SERVER]);
         }
     }
-    fs::create_dir_all(file.parent().expect("a folder")).expect("its folder");
-    assert!(!file.exists(), "{} is there before the test", file.display());
-    let _away = Away(file);
-    let mut open = OpenOptions::new();
-    let mut written = open.write(true).create_new(true).mode(0o600).open(file).expect("a file");
-    written.write_all(text.as_bytes()).expect("its text");
+    let _anew = Anew;
     deed();
 }
