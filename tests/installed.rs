@@ -24,7 +24,7 @@ macro_rules! attempts {
 
         mod a_run_cannot {
             $(#[test] fn $name() {
-                let ran = crate::witness::Counter::of_the_service("cpu.stat", "usage_usec");
+                let ran = crate::witness::Counter::of_the_runs("cpu.stat", "usage_usec");
                 crate::attempt::try_barred(stringify!($name));
                 ran.has_risen();
             })*
@@ -79,6 +79,10 @@ mod rootless;
 #[cfg(test)]
 #[path = "installed/service.rs"]
 mod service;
+
+#[cfg(test)]
+#[path = "installed/token.rs"]
+mod token;
 
 #[cfg(test)]
 #[path = "installed/unit.rs"]

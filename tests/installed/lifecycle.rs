@@ -16,7 +16,7 @@ use super::support::server::shared;
 use super::support::stubborn::STUBBORN;
 use super::unit::{
     SERVER, SOCKET, SUPERVISOR, becomes_ready, get, is_active, is_ready, journal, main_pid, output,
-    property, succeeds, supervisor, supervisors_group,
+    property, succeeds, supervisor, supervisors_group, with_drop_in,
 };
 use super::witness::{PATIENCE, is_gone, write_down};
 
@@ -121,7 +121,7 @@ fn a_restart_of_either_half_leaves_nothing() {
 #[test]
 fn a_denied_delegation_is_refused_and_the_journal_says_so() {
     becomes_ready();
-    with_drop_in("[Service]\nDelegate=no\n", || {
+    with_drop_in(SUPERVISOR, "[Service]\nDelegate=no\n", || {
         // The manager of a user who stays logged in asks for the same controllers.
         succeeds("systemctl", &["stop", "user@*.service", SERVER, SUPERVISOR, SOCKET]);
         hand_on_no_cpu(Path::new("/sys/fs/cgroup"));
@@ -134,7 +134,7 @@ fn a_denied_delegation_is_refused_and_the_journal_says_so() {
 #[test]
 fn control_groups_that_cannot_be_written_are_refused_and_the_journal_says_so() {
     becomes_ready();
-    with_drop_in("[Service]\nProtectControlGroups=yes\n", || {
+    with_drop_in(SUPERVISOR, "[Service]\nProtectControlGroups=yes\n", || {
         is_refused(&["Read-only file system", "fix"]);
     });
     answers();
@@ -169,27 +169,6 @@ fn hand_on_no_cpu(group: &Path) {
             fs::read_to_string(&file).unwrap_or_default().trim(),
         );
     }
-}
-
-/// Runs `deed` with this drop-in for the supervisor, and takes it away again even if it fails.
-fn with_drop_in(text: &str, deed: impl FnOnce()) {
-    struct Away;
-    impl Drop for Away {
-        fn drop(&mut self) {
-            // The tests that follow say it if one of these did nothing.
-            let _ = fs::remove_dir_all(DROP_IN);
-            output("systemctl", &["daemon-reload"]);
-            output("systemctl", &["stop", SERVER, SUPERVISOR]);
-            output("systemctl", &["reset-failed", SERVER, SUPERVISOR, SOCKET]);
-            output("systemctl", &["start", SOCKET, SUPERVISOR, SERVER]);
-        }
-    }
-    const DROP_IN: &str = "/run/systemd/system/primcs-supervisor.service.d";
-    let _away = Away;
-    fs::create_dir_all(DROP_IN).expect("a folder for the drop-in");
-    fs::write(Path::new(DROP_IN).join("test.conf"), text).expect("the drop-in");
-    succeeds("systemctl", &["daemon-reload"]);
-    deed();
 }
 
 /// While a run is under way; it gets its answer.

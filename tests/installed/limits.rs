@@ -25,8 +25,8 @@ fn call(code: &str, timeout: u64) -> Answer {
 #[test]
 fn memory_of_one_process_is_bounded() {
     let idle = Idle::look();
-    let kills = Counter::of_the_service("memory.events", "oom_kill");
-    let groups = Counter::of_the_service("memory.events", "oom_group_kill");
+    let kills = Counter::of_the_runs("memory.events", "oom_kill");
+    let groups = Counter::of_the_runs("memory.events", "oom_group_kill");
     let code = format!("{FILL}kept = []\nwhile True:\n    kept.append(fill(64))");
     let answer = call(&code, 300).expect("out_of_memory");
     kills.has_risen();
@@ -41,8 +41,8 @@ fn memory_of_one_process_is_bounded() {
 #[test]
 fn memory_of_children_is_bounded_together_and_all_die() {
     let idle = Idle::look();
-    let groups = Counter::of_the_service("memory.events", "oom_group_kill");
-    let kills = Counter::of_the_service("memory.events", "oom_kill");
+    let groups = Counter::of_the_runs("memory.events", "oom_group_kill");
+    let kills = Counter::of_the_runs("memory.events", "oom_kill");
     let code = format!(
         "{FILL}
 import os, time
@@ -119,13 +119,13 @@ fn threads_and_processes_are_bounded() {
 #[test]
 fn what_does_not_want_to_end_ends_with_its_time() {
     let idle = Idle::look();
-    let call = Call::new(STUBBORN).timeout(5).with_progress();
+    let call = Call::new(STUBBORN).timeout(10).with_progress();
     let mut stream = call.stream(shared().address, Era::Modern);
     stream.wait_for("under way");
     let seen = idle.runs();
-    let killed = Counter::of_the_service("cpu.stat", "usage_usec");
+    let populated = Counter::of(&group_of_the_run(&seen).join("cgroup.events"), "populated");
     stream.answer().expect("timeout");
-    killed.has_risen();
+    populated.ends();
     idle.nothing_is_left(&seen);
 }
 
@@ -137,8 +137,7 @@ fn a_client_that_leaves_ends_its_run() {
     let seen = idle.runs();
     let populated = Counter::of(&group_of_the_run(&seen).join("cgroup.events"), "populated");
     drop(stream);
-    // The file goes with the group.
-    drop(populated);
+    populated.ends();
     idle.nothing_is_left(&seen);
 }
 
@@ -152,7 +151,7 @@ fn a_flood_of_output_is_stopped() {
         while True:
             os.write(1, block)
     ";
-    let written = Counter::of_the_service("cpu.stat", "usage_usec");
+    let written = Counter::of_the_runs("cpu.stat", "usage_usec");
     let answer = call(code, 300).expect("output_limit");
     assert!(answer.number("/stdout_bytes") > 1 << 20, "{:#}", answer.message);
     written.has_risen();

@@ -18,7 +18,7 @@ fn the_service_answers_by_itself() {
     for unit in [SERVER, SUPERVISOR, SOCKET] {
         assert!(is_active(unit), "{unit}");
     }
-    let ran = Counter::of_the_service("cpu.stat", "usage_usec");
+    let ran = Counter::of_the_runs("cpu.stat", "usage_usec");
     assert_eq!(run(shared().address, "print('again')").expect("ok").stdout(), "again\n");
     ran.has_risen();
 }

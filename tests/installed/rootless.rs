@@ -10,10 +10,11 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
+use super::remains::line;
 use super::support::mcp::{Call, Era};
 use super::support::processes::{all, eventually};
-use super::unit::{output, property, succeeds};
-use super::witness::{Counter, PATIENCE, out, write_down};
+use super::unit::{found_nothing_wrong, output, property, succeeds};
+use super::witness::{Counter, PATIENCE, write_down};
 
 const USER: &str = "tester";
 
@@ -94,9 +95,36 @@ fn a_login_gives_no_control_group() {
     assert_eq!(may, "no\n", "{file}");
 }
 
+/// Long enough to be looked at; ended from outside.
+const BUSY: &str = "print(6 * 7, open(\"/proc/self/cgroup\").read(), flush=True)\nwhile True: pass";
+
+/// The group of the one run that is under way in a scope of the user's own systemd, and the limits that
+/// the kernel has for it. It has its spawner beside it.
+#[track_caller]
+fn is_limited_in_a_group_of_its_own() {
+    let scopes = below(&managers_group());
+    let [scope] = &scopes[..] else { panic!("one scope: {scopes:?}") };
+    let mut open = vec![scope.clone()];
+    let mut runs = Vec::new();
+    while let Some(group) = open.pop() {
+        let entries = fs::read_dir(&group).expect("a group").flatten().map(|entry| entry.path());
+        let groups: Vec<_> = entries.filter(|path| path.is_dir()).collect();
+        let is_of_runs = group.join("spawner").is_dir();
+        runs.extend(groups.iter().filter(|one| is_of_runs && !one.ends_with("spawner")).cloned());
+        open.extend(groups);
+    }
+    let [run] = &runs[..] else { panic!("one run: {runs:?}") };
+    for name in ["memory.max", "memory.swap.max", "pids.max", "cpu.max"] {
+        let limit = line(&run.join(name));
+        assert!(!limit.starts_with("max"), "{name} of {}: {limit}", run.display());
+        write_down(&run.join(name), "", "max", limit);
+    }
+    Counter::of(&run.join("cpu.stat"), "usage_usec").rises();
+}
+
 #[test]
 fn a_run_has_hard_limits() {
-    let ran = Counter::of(&managers_group().join("cpu.stat"), "usage_usec");
+    managers_group();
     let said = user_succeeds("primcs run --json -c \"print(6 * 7)\"");
     let result: Value = serde_json::from_str(&said).expect("JSON");
     assert_eq!(
@@ -105,7 +133,6 @@ fn a_run_has_hard_limits() {
         "{result:#}"
     );
     assert_eq!(result["limits"]["hard"], json!(true), "{result:#}");
-    ran.has_risen();
     nothing_is_left();
 }
 
@@ -127,7 +154,7 @@ fn memory_is_bounded_by_the_users_own_group() {
 /// `"command": "primcs", "args": ["stdio"]`.
 #[test]
 fn an_mcp_client_starts_it_over_stdio() {
-    let ran = Counter::of(&managers_group().join("cpu.stat"), "usage_usec");
+    managers_group();
     let mut child = login("exec primcs stdio")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -135,24 +162,25 @@ fn an_mcp_client_starts_it_over_stdio() {
         .spawn()
         .expect("cannot start su");
     let mut stdin = child.stdin.take().expect("stdin is a pipe");
-    let call = Call::new("print(open('/proc/self/cgroup').read(), 6 * 7)");
-    writeln!(stdin, "{}", call.message(Era::Modern, 7)).expect("writing to primcs stdio");
     let stdout = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
-    let answer = stdout
+    let mut messages = stdout
         .lines()
         .map_while(Result::ok)
-        .map(|line| serde_json::from_str::<Value>(&line).expect("stdout is the protocol"))
-        .find(|message| message["id"] == json!(7))
-        .expect("an answer");
+        .map(|line| serde_json::from_str::<Value>(&line).expect("stdout is the protocol"));
+    let call = Call::new(BUSY).timeout(20).with_progress();
+    writeln!(stdin, "{}", call.message(Era::Modern, 7)).expect("writing to primcs stdio");
+    let printed = "42 0::/\n\n";
+    messages.find(|message| message["params"]["message"] == json!(printed)).expect("output");
+    is_limited_in_a_group_of_its_own();
+    let answer = messages.find(|message| message["id"] == json!(7)).expect("an answer");
     let result = &answer["result"]["structuredContent"];
     assert_eq!(
-        (&result["stdout"], &result["limits"]["hard"]),
-        (&json!("0::/\n 42\n"), &json!(true)),
+        (&result["status"], &result["stdout"], &result["limits"]["hard"]),
+        (&json!("timeout"), &json!(printed), &json!(true)),
         "{answer:#}"
     );
     drop(stdin);
     assert!(child.wait().expect("waiting").success());
-    ran.has_risen();
     nothing_is_left();
 }
 
@@ -160,14 +188,7 @@ fn an_mcp_client_starts_it_over_stdio() {
 fn doctor_finds_nothing_wrong() {
     managers_group();
     let done = as_user("primcs doctor");
-    fs::write(out("doctor-rootless.txt"), &done.stdout).expect("the report");
-    let words = String::from_utf8_lossy(&done.stdout);
-    assert!(
-        done.status.success(),
-        "{}: {words}\n{}",
-        done.status,
-        String::from_utf8_lossy(&done.stderr)
-    );
+    found_nothing_wrong(&done, "doctor-rootless.txt");
     nothing_is_left();
 }
 

@@ -10,7 +10,8 @@ use super::support::mcp::run;
 use super::support::processes::{eventually, process};
 use super::support::server::shared;
 use super::unit::{
-    SERVER, SOCKET, SUPERVISOR, becomes_ready, get, is_active, main_pid, output, property, succeeds,
+    SERVER, SOCKET, SUPERVISOR, becomes_ready, found_nothing_wrong, get, is_active, main_pid,
+    output, property, succeeds,
 };
 use super::witness::{Counter, PATIENCE, out, write_down};
 
@@ -46,7 +47,7 @@ fn it_says_that_limits_are_hard_and_by_which_layer() {
 
 #[test]
 fn a_call_is_answered() {
-    let ran = Counter::of_the_service("cpu.stat", "usage_usec");
+    let ran = Counter::of_the_runs("cpu.stat", "usage_usec");
     assert_eq!(run(shared().address, "print(6 * 7)").expect("ok").stdout(), "42\n");
     ran.has_risen();
 }
@@ -54,7 +55,9 @@ fn a_call_is_answered() {
 /// By what journald itself adds to an entry, which no sender chooses.
 #[test]
 fn a_call_is_in_the_audit_log_under_the_supervisors_unit_and_in_the_servers_log_by_the_same_id() {
+    let seen = Counter::of_the_runs("cpu.stat", "usage_usec");
     let ran = run(shared().address, "raise SystemExit(3)").expect("error");
+    seen.has_risen();
     let id = format!("PRIMCS_RUN_ID={}", ran.text("run_id"));
     let of = |unit: &str| {
         let unit = format!("_SYSTEMD_UNIT={unit}");
@@ -119,7 +122,9 @@ print(libc.syscall(135, ctypes.c_ulong(0xffffffff)))
 import os
 os.sched_setscheduler(0, os.SCHED_OTHER | os.SCHED_RESET_ON_FORK, os.sched_param(0))
 ";
+    let ran = Counter::of_the_runs("cpu.stat", "usage_usec");
     let served = run(shared().address, code).expect("ok");
+    ran.has_risen();
     let plain = succeeds("primcs", &["run", "-c", code]);
     assert!(plain.lines().count() > 30, "{plain}");
     assert_eq!(served.stdout(), plain);
@@ -128,14 +133,7 @@ os.sched_setscheduler(0, os.SCHED_OTHER | os.SCHED_RESET_ON_FORK, os.sched_param
 #[test]
 fn doctor_finds_nothing_wrong() {
     let done = output("primcs", &["doctor"]);
-    fs::write(out("doctor.txt"), &done.stdout).expect("the report");
-    let words = String::from_utf8_lossy(&done.stdout);
-    assert!(
-        done.status.success(),
-        "{}: {words}\n{}",
-        done.status,
-        String::from_utf8_lossy(&done.stderr)
-    );
+    found_nothing_wrong(&done, "doctor.txt");
     let report = output("primcs", &["doctor", "--json"]);
     fs::write(out("doctor.json"), &report.stdout).expect("the report");
     let report: Value = serde_json::from_slice(&report.stdout).expect("JSON");

@@ -1,14 +1,16 @@
 //! The shipped units, as systemd and the kernel see them.
 #![forbid(unsafe_code)]
 
-use std::fs;
-use std::path::PathBuf;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use super::support::http::Connection;
 use super::support::processes::{Process, eventually};
 use super::support::server::shared;
-use super::witness::PATIENCE;
+use super::witness::{PATIENCE, out};
 
 /// The two halves by the names that the package gives them.
 pub(crate) const SERVER: &str = "primcs.service";
@@ -59,6 +61,15 @@ pub(crate) fn supervisors_group() -> PathBuf {
     } else {
         group
     }
+}
+
+/// The group below it in which each run has one of its own, beside the spawner's.
+pub(crate) fn runs_group() -> PathBuf {
+    let entries = fs::read_dir(supervisors_group()).expect("the supervisor's group").flatten();
+    let with_a_spawner =
+        entries.map(|entry| entry.path()).filter(|path| path.join("spawner").is_dir());
+    let [group] = with_a_spawner.collect::<Vec<_>>().try_into().expect("one group of runs");
+    group
 }
 
 pub(crate) fn supervisor() -> Process {
@@ -114,4 +125,58 @@ pub(crate) fn groups_below() -> Vec<PathBuf> {
     }
     found.sort();
     found
+}
+
+/// Doctor's words go beside the report, and it must have found nothing wrong.
+#[track_caller]
+pub(crate) fn found_nothing_wrong(doctor: &Output, report: &str) {
+    fs::write(out(report), &doctor.stdout).expect("the report");
+    let words = String::from_utf8_lossy(&doctor.stdout);
+    let errors = String::from_utf8_lossy(&doctor.stderr);
+    assert!(doctor.status.success(), "{}: {words}\n{errors}", doctor.status);
+}
+
+/// Runs `deed` with this drop-in for a unit, and has both halves begin anew without it even if that fails.
+pub(crate) fn with_drop_in(unit: &str, text: &str, deed: impl FnOnce()) {
+    let file = format!("/run/systemd/system/{unit}.d/test.conf");
+    begin_anew_after(|| {
+        with_file(Path::new(&file), text, || {
+            succeeds("systemctl", &["daemon-reload"]);
+            deed();
+        });
+    });
+}
+
+/// Runs `deed` with a file of root's that nobody else may read, and takes it away again even if that
+/// fails.
+pub(crate) fn with_file(file: &Path, text: &str, deed: impl FnOnce()) {
+    struct Away<'a>(&'a Path);
+    impl Drop for Away<'_> {
+        fn drop(&mut self) {
+            // The tests that follow say it if it stays.
+            let _ = fs::remove_file(self.0);
+        }
+    }
+    fs::create_dir_all(file.parent().expect("a folder")).expect("its folder");
+    let _away = Away(file);
+    let mut open = OpenOptions::new();
+    let mut written = open.write(true).create_new(true).mode(0o600).open(file).expect("a file");
+    written.write_all(text.as_bytes()).expect("its text");
+    deed();
+}
+
+/// Runs `deed`, and then starts both halves by what the files say now.
+pub(crate) fn begin_anew_after(deed: impl FnOnce()) {
+    struct Anew;
+    impl Drop for Anew {
+        fn drop(&mut self) {
+            // The tests that follow say it if one of these did nothing.
+            output("systemctl", &["daemon-reload"]);
+            output("systemctl", &["stop", SERVER, SUPERVISOR]);
+            output("systemctl", &["reset-failed", SERVER, SUPERVISOR, SOCKET]);
+            output("systemctl", &["start", SOCKET, SUPERVISOR, SERVER]);
+        }
+    }
+    let _anew = Anew;
+    deed();
 }

@@ -21,26 +21,45 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Counter {
     file: PathBuf,
     field: String,
+    /// A file below whose share is taken off.
+    less: Option<PathBuf>,
     before: u64,
 }
 
 impl Counter {
     /// Of this file; an empty `field` means that the file is the number.
     pub(crate) fn of(file: &Path, field: &str) -> Self {
-        let before =
-            number(file, field).unwrap_or_else(|| panic!("no {field:?} in {}", file.display()));
-        Self { file: file.to_owned(), field: field.to_owned(), before }
+        Self { file: file.to_owned(), field: field.to_owned(), less: None, before: 0 }.looked()
     }
 
-    /// Of the control group in which systemd keeps the supervisor and all its runs.
-    pub(crate) fn of_the_service(file: &str, field: &str) -> Self {
-        Self::of(&unit::supervisors_group().join(file), field)
+    /// Of all runs of the service and nothing else, over after or live: for those that are over too
+    /// soon for a look at their own group. The kernel keeps the count of a group that is gone in the
+    /// one above, where the spawner is the only other.
+    pub(crate) fn of_the_runs(file: &str, field: &str) -> Self {
+        let group = unit::runs_group();
+        let less = Some(group.join("spawner").join(file));
+        Self { file: group.join(file), field: field.to_owned(), less, before: 0 }.looked()
+    }
+
+    fn looked(mut self) -> Self {
+        self.before = self.number().unwrap_or_else(|| panic!("no such number: {self:?}"));
+        self
+    }
+
+    fn number(&self) -> Option<u64> {
+        let all = number(&self.file, &self.field)?;
+        let Some(less) = &self.less else { return Some(all) };
+        Some(all.saturating_sub(number(less, &self.field)?))
     }
 
     /// The number now, written down.
     fn read(&self) -> u64 {
-        let after = number(&self.file, &self.field).expect("the counter is still there");
-        write_down(&self.file, &self.field, json!(self.before), after);
+        let after = self.number().expect("the counter is still there");
+        let field = match &self.less {
+            Some(_) => format!("{} without the spawner", self.field),
+            None => self.field.clone(),
+        };
+        write_down(&self.file, &field, json!(self.before), after);
         after
     }
 
@@ -53,9 +72,18 @@ impl Counter {
     /// Waits until it has; for what happens while a run is live.
     #[track_caller]
     pub(crate) fn rises(self) {
-        let risen = || number(&self.file, &self.field).is_some_and(|now| now > self.before);
+        let risen = || self.number().is_some_and(|now| now > self.before);
         assert!(eventually(PATIENCE, risen), "{self:?} did not rise");
         self.read();
+    }
+
+    /// Waits until it is 0 or has gone with its group, which the kernel lets go only when it is.
+    #[track_caller]
+    pub(crate) fn ends(self) {
+        assert!(self.before > 0, "{self:?} from the beginning");
+        assert!(eventually(PATIENCE, || self.number().unwrap_or(0) == 0), "{self:?} goes on");
+        let after = self.number().map_or_else(|| json!("gone"), Value::from);
+        write_down(&self.file, &self.field, json!(self.before), after);
     }
 }
 

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use super::support::aloud::not_tried;
-use super::support::http::{Connection, Response};
+use super::support::http::Response;
 use super::support::mcp::{Call, Era};
 use super::support::programs::{Build, empty_folder, finish, primcs};
 use super::support::server::Server;
@@ -26,17 +26,9 @@ fn folder(name: &str, text: &str) -> PathBuf {
 }
 
 fn call(address: SocketAddr, token: Option<&str>) -> Response {
-    let body = Call::new("print(6 * 7)").message(Era::Legacy, 1).to_string();
-    let value = token.map(|token| format!("Bearer {token}"));
-    let mut headers = vec![
-        ("Content-Type", "application/json"),
-        ("Accept", "application/json, text/event-stream"),
-        ("MCP-Protocol-Version", Era::Legacy.version()),
-    ];
-    headers.extend(value.as_deref().map(|value| ("Authorization", value)));
-    let mut connection = Connection::open(address);
-    connection.send("POST", "/mcp", &headers, body.as_bytes());
-    connection.response().expect("an answer")
+    let call = Call::new("print(6 * 7)");
+    let call = token.into_iter().fold(call, Call::with_token);
+    call.send(address, Era::Legacy).response().expect("an answer")
 }
 
 #[test]

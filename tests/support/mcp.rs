@@ -34,6 +34,7 @@ impl Era {
 pub(crate) struct Call {
     arguments: Value,
     progress: bool,
+    token: Option<String>,
 }
 
 impl Call {
@@ -43,7 +44,7 @@ impl Call {
         if let Ok(isolation) = std::env::var("PRIMCS_TEST_ISOLATION") {
             arguments["isolation"] = json!(isolation);
         }
-        Self { arguments, progress: false }
+        Self { arguments, progress: false, token: None }
     }
 
     pub(crate) fn timeout(mut self, seconds: u64) -> Self {
@@ -54,6 +55,12 @@ impl Call {
     /// Asks for progress, and so for the output while the program runs.
     pub(crate) fn with_progress(mut self) -> Self {
         self.progress = true;
+        self
+    }
+
+    /// What to send at a door that asks for it.
+    pub(crate) fn with_token(mut self, token: &str) -> Self {
+        self.token = Some(token.to_owned());
         self
     }
 
@@ -90,6 +97,8 @@ impl Call {
         if era == Era::Modern {
             headers.extend([("Mcp-Method", "tools/call"), ("Mcp-Name", "run_code")]);
         }
+        let bearer = self.token.as_ref().map(|token| format!("Bearer {token}"));
+        headers.extend(bearer.as_deref().map(|bearer| ("Authorization", bearer)));
         let body = self.message(era, 1).to_string();
         connection.try_send("POST", "/mcp", &headers, body.as_bytes())?;
         Ok(connection)

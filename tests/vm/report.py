@@ -12,19 +12,22 @@ import re
 import sys
 
 BOOTS = ("first", "second")
-OUTCOME = re.compile(r"^test (\S+) \.\.\. (ok|FAILED|ignored)$", re.M)
+# What a test says past the harness stands between its name and its outcome.
+OUTCOME = re.compile(r"^test (\S+) \.\.\. (?:.*\n(?!test ))*?(ok|FAILED|ignored)$", re.M)
 LISTED = re.compile(r"^(\S+): test$", re.M)
 # What libtest prints of a failed test, up to the next heading.
 WORDS = re.compile(r"^---- (\S+) stdout ----\n(.*?)(?=^---- |^failures:$|\Z)", re.M | re.S)
+# What a test says of itself (tests/support/aloud.rs); it then ends as if it had passed.
+ALOUD = re.compile(r"^not tried: (\S+): (.+)$", re.M)
 
 # The end of a log says why; all of it lies beside the report.
 LONGEST = 6000
 
 
 def left_out(lines):
-    """The first two words of each line that is no comment."""
-    fields = (line.split() for line in lines.splitlines() if not line.startswith("#"))
-    return [tuple(line[:2]) for line in fields if len(line) > 1]
+    """Program, test and why, of each line that is no comment."""
+    fields = (line.split(maxsplit=2) for line in lines.splitlines() if not line.startswith("#"))
+    return [tuple(line) for line in fields if len(line) == 3]
 
 
 def main(folder, failure):
@@ -52,18 +55,21 @@ def main(folder, failure):
     problems += [f"the {boot} boot left no word of its end" for boot in BOOTS if boot not in finished]
 
     # The other programs write the words of all their tests into one log each.
+    aloud = {}
     for path in (folder / "checkout").glob("*.log"):
         said, program = path.read_text(errors="replace"), f"checkout/{path.stem}"
         outcomes |= {f"{program}::{name}": word for name, word in OUTCOME.findall(said)}
         words |= {f"{program}::{name}": why.strip() for name, why in WORDS.findall(said)}
+        aloud |= {f"{program}::{name}": why for name, why in ALOUD.findall(said)}
 
     tests = []
     for name in sorted(listed):
         program, _, test = name.partition("::")
-        if any(program == f"checkout/{of}" and part in test for of, part in left_out(text("not-tried"))):
-            tests.append({"name": name, "outcome": "not tried"})
-            continue
+        skipped = [why for of, part, why in left_out(text("not-tried")) if program == f"checkout/{of}" and part in test]
         passed = outcomes.get(name) == "ok"
+        if skipped or (passed and name in aloud):
+            tests.append({"name": name, "outcome": "not tried", "why": (skipped or [aloud[name]])[0]})
+            continue
         why = None
         if not passed:
             why = f"{outcomes.get(name, 'it was never tried')}\n{words.get(name, '')[-LONGEST:]}".strip()
@@ -95,10 +101,13 @@ def main(folder, failure):
         print(f"FAILED {test['name']}\n{test['why']}\n")
     for problem in problems:
         print(f"FAILED {problem}")
+    for test in tests:
+        if test["outcome"] == "not tried":
+            print(f"not tried: {test['name']}: {test['why']}")
     print(f"vm: {report['kernel']}, {report['cgroup']}, systemd {report['systemd']}; {folder}/report.json")
     # A machine that did not do its part is a failure of its own, whatever its tests said.
     if report["not_tried"]:
-        print(f"{report['not_tried']} not tried in an emulated machine; tests/vm/not-tried says why")
+        print(f"{report['not_tried']} not tried, for the reasons above")
     print(f"{report['passed']} passed, {len(failed) + len(problems)} failed")
     return 1 if failed or problems or not tests else 0
 
