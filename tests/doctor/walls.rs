@@ -36,7 +36,12 @@ const UNLIMITED: [(&str, &[&str]); 3] =
 
 #[test]
 fn a_missing_wall_is_named_and_no_other_is_blamed_for_it() {
+    let interfaces = std::fs::read_dir("/sys/class/net").expect("interfaces").count();
     for (barriers, ids) in MISSING {
+        if barriers == "network" && interfaces < 2 {
+            not_tried("the wall around the network: this host has none either");
+            continue;
+        }
         is_named(barriers, ids);
     }
 }

@@ -19,7 +19,9 @@ fn folder(name: &str, text: &str) -> PathBuf {
     let file = folder.join("primcs.token");
     std::fs::write(&file, text).expect("a file");
     // As root the server half is another user by the time it reads; its group may, others may not.
-    let group = nix::unistd::geteuid().is_root().then_some(2_000_000_000);
+    let user = nix::unistd::User::from_name("primcs").expect("the users of this host");
+    let server = user.map_or(2_000_000_000, |user| user.gid.as_raw());
+    let group = nix::unistd::geteuid().is_root().then_some(server);
     std::os::unix::fs::chown(&file, None, group).expect("a group");
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).expect("a mode");
     folder
