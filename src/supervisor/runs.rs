@@ -234,10 +234,11 @@ impl Run {
                 self.init = Some(Pid::from_raw(pid));
                 weaken::done("hear hello");
                 self.let_go(host).unwrap_or_else(|failure| {
-                    // No step succeeds with one that was killed meanwhile.
                     let end = self.on_control(host);
-                    let alive = matches!(end, Outcome::Nothing);
-                    if alive { self.end(Cause::StepFailed(failure)) } else { end }
+                    // No step succeeds with one that was killed meanwhile.
+                    let killed = is_exiting(Pid::from_raw(pid));
+                    let cause = if killed { Cause::Vanished } else { Cause::StepFailed(failure) };
+                    if matches!(end, Outcome::Nothing) { self.end(cause) } else { end }
                 })
             }
             (Ok(FromInit::Failed(failure)), _) => self.end(Cause::StepFailed(failure)),
@@ -448,6 +449,14 @@ fn write_id_maps(init: Pid, plan: &SandboxPlan, outside: u32) -> Result<(), Step
     write("setgroups", "deny")?;
     write("gid_map", &format!("{} {outside} 1", plan.gid))?;
     write("uid_map", &format!("{} {outside} 1", plan.uid))
+}
+
+/// Whether it has begun to exit, or is gone. Its files change hands (`EACCES`) long before its end
+/// of the socket closes.
+fn is_exiting(init: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{init}/stat")).unwrap_or_default();
+    let flags = stat.rsplit(')').flat_map(str::split_whitespace).nth(6);
+    flags.is_none_or(|flags| flags.parse::<i32>().is_ok_and(|it| it & libc::PF_EXITING != 0))
 }
 
 fn cgroup_failure(error: &crate::sandbox::cgroup::CgroupError) -> StepFailure {
