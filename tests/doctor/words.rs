@@ -49,8 +49,10 @@ fn people_get_groups_and_amounts_instead_of_raw_numbers() {
     let own_id = nix::unistd::geteuid().to_string();
     for line in said.lines().filter(|line| !line.starts_with("primcs ") && !line.contains(&own_id))
     {
-        let longest = line.split(|c: char| !c.is_ascii_digit()).map(str::len).max();
-        assert!(longest <= Some(6), "{line}");
+        // What the host calls its folders is not ours to round.
+        let ours = line.split_whitespace().filter(|word| !word.starts_with('/'));
+        let longest = ours.flat_map(|word| word.split(|c: char| !c.is_ascii_digit())).map(str::len);
+        assert!(longest.max() <= Some(6), "{line}");
     }
     assert!(said.contains(state().to_str().expect("UTF-8")));
     assert!(
