@@ -54,20 +54,6 @@ const GRACE_BEYOND_WALL: Duration = Duration::from_secs(15);
 /// What a restart takes, more or less.
 const RESTART: Duration = Duration::from_secs(2);
 
-/// Ends the run when its caller's future is dropped.
-struct CancelOnDrop<'a> {
-    supervisor: &'a SupervisorClient,
-    run_id: Option<&'a str>,
-}
-
-impl Drop for CancelOnDrop<'_> {
-    fn drop(&mut self) {
-        if let Some(run_id) = self.run_id {
-            self.supervisor.cancel(run_id, CancelReason::Client);
-        }
-    }
-}
-
 impl Runner {
     /// Runs `call`. Always a result, never an error: what goes wrong is in its status.
     pub(super) async fn run(
@@ -173,9 +159,7 @@ impl Runner {
         live: &LiveOutput,
         cancel: &CancellationToken,
     ) -> RunResult {
-        let LiveRun { started, stdout, stderr, result, mut ended } = run;
-        let mut guard =
-            CancelOnDrop { supervisor: &self.supervisor, run_id: Some(&started.run_id) };
+        let LiveRun { started, stdout, stderr, result, mut ended, wanted } = run;
         let mut stdout = Reader::new(stdout, Stream::Stdout, self.caps.kept);
         let mut stderr = Reader::new(stderr, Stream::Stderr, self.caps.kept);
         let mut value = Reader::new(result, Stream::Stdout, self.caps.result);
@@ -207,7 +191,7 @@ impl Runner {
         stderr.drain(live);
         value.drain(&nobody);
         if ended.is_some() {
-            guard.run_id = None;
+            wanted.ended();
             self.queue.observe(began.elapsed());
         }
         // The slot is free although the caller may still be reading.

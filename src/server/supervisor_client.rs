@@ -86,6 +86,30 @@ pub(super) struct LiveRun {
     pub(super) result: pipe::Receiver,
     /// An error here means that the supervisor is gone.
     pub(super) ended: oneshot::Receiver<Ended>,
+    pub(super) wanted: Wanted,
+}
+
+/// Ends the run when it is dropped before the end was heard: its caller has left, perhaps while
+/// the run was still on its way to him.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    supervisor: SupervisorClient,
+    run_id: Option<String>,
+}
+
+impl Wanted {
+    /// The run has ended by itself.
+    pub(super) fn ended(mut self) {
+        self.run_id = None;
+    }
+}
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        if let Some(run_id) = &self.run_id {
+            self.supervisor.cancel(run_id, CancelReason::Client);
+        }
+    }
 }
 
 /// Handle to the connection; clones share it.
@@ -268,18 +292,16 @@ impl SupervisorClient {
             waiter
         });
         let waiter = waiter.ok_or("it started a run that nobody asked for")?;
-        let is_unreadable = pipes.is_err();
+        let wanted = Wanted { supervisor: self.clone(), run_id: Some(run_id) };
         let answer = pipes.map(|[stdout, stderr, result]| LiveRun {
             started,
             stdout,
             stderr,
             result,
             ended,
+            wanted,
         });
-        // Or the caller left between request and start.
-        if waiter.send(answer).is_err() || is_unreadable {
-            self.cancel(&run_id, CancelReason::Client);
-        }
+        drop(waiter.send(answer));
         Ok(())
     }
 }
@@ -373,6 +395,26 @@ mod tests {
         assert_eq!(said, ToSupervisor::Cancel { run_id: "r7".to_owned(), why });
         client.deliver(ToServer::Ended(Box::new(ended())), Vec::new()).unwrap();
         assert!(!client.gone().is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn a_run_whose_caller_leaves_while_it_is_on_its_way_to_him_is_ended() {
+        let (ours, theirs) = crate::sys::socket::pair().unwrap();
+        let client = SupervisorClient::start(ours).unwrap();
+        for leaves_first in [false, true] {
+            let (sender, answer) = oneshot::channel();
+            client.with_expected(|expected| expected.answers.insert(7, sender));
+            let answer = (!leaves_first).then_some(answer);
+            let started = Started { request: 7, run_id: "r7".to_owned(), limits: limits() };
+            let pipes = [(); 3].map(|()| pipe::pipe().unwrap().1);
+            client.hand_over(started, Ok(pipes)).unwrap();
+            drop(answer);
+            let theirs = theirs.try_clone().unwrap();
+            let said = tokio::task::spawn_blocking(move || wire::receive(&theirs));
+            let said: Option<(ToSupervisor, _)> = said.await.unwrap().unwrap();
+            let why = CancelReason::Client;
+            assert_eq!(said.unwrap().0, ToSupervisor::Cancel { run_id: "r7".to_owned(), why });
+        }
     }
 
     #[tokio::test]
