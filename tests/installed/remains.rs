@@ -86,7 +86,10 @@ impl Seen {
         for group in &self.groups {
             is_gone(group);
         }
-        let used = || namespaces_of(&all().into_iter().collect());
+        // One that began later got a number that was free again: of the run it could only be in groups
+        // that are gone.
+        let of_then = |one: &Process| !one.is_younger_than(&self.processes);
+        let used = || namespaces_of(&all().into_iter().filter(of_then).collect());
         let left = || used().intersection(&self.namespaces).cloned().collect::<Vec<_>>();
         assert!(eventually(PATIENCE, || left().is_empty()), "namespaces: {:?}", left());
         // A namespace can also be held by a mount of it.

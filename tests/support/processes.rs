@@ -14,6 +14,13 @@ pub(crate) struct Process {
     started: u64,
 }
 
+impl Process {
+    /// Whether it began after all of these.
+    pub(crate) fn is_younger_than(&self, others: &BTreeSet<Self>) -> bool {
+        others.iter().all(|other| self.started > other.started)
+    }
+}
+
 #[derive(Debug)]
 struct Stat {
     parent: i32,
