@@ -301,6 +301,7 @@ impl SupervisorClient {
             ended,
             wanted,
         });
+        // What nobody takes is ended by `wanted`: without pipes, or without a caller.
         drop(waiter.send(answer));
         Ok(())
     }
